@@ -1,0 +1,211 @@
+package gather
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
+)
+
+var (
+	// ErrNotRun is matched by the error of a task that was never started.
+	// That error also matches what kept it from starting: the error and the
+	// cause of the ended context, which is the first failure under [FailFast].
+	ErrNotRun = errors.New("gather: task not run")
+
+	// ErrAbandoned is matched by the error of a task that was started but not
+	// waited for, by [Abandon], [First] or [Quorum]. That error also matches
+	// the error and the cause of the ended context.
+	ErrAbandoned = errors.New("gather: task abandoned")
+
+	// ErrGoexit is the error of a task that ended its goroutine by
+	// [runtime.Goexit], as t.FailNow of package testing does.
+	ErrGoexit = errors.New("gather: task called runtime.Goexit")
+)
+
+// Error lists the tasks of a call that failed, by index. It matches, by
+// [errors.Is] and [errors.As], each of them and what they wrap.
+type Error struct {
+	Failed []TaskError
+
+	first int // the index in Failed of the first to have happened
+}
+
+// First returns the error of the task that failed first in time, as the task
+// returned it. In an Error made by hand it is that of Failed[0].
+func (e *Error) First() error {
+	if len(e.Failed) == 0 {
+		return nil
+	}
+	return e.Failed[e.first].Err
+}
+
+// Unwrap returns the failures: the one that happened first, then the others
+// in the order of Failed.
+func (e *Error) Unwrap() []error {
+	if len(e.Failed) == 0 {
+		return nil
+	}
+	errs := make([]error, 0, len(e.Failed))
+	errs = append(errs, e.Failed[e.first])
+	for i, f := range e.Failed {
+		if i != e.first {
+			errs = append(errs, f)
+		}
+	}
+	return errs
+}
+
+// Error tells how many tasks failed or were not run, and the first few
+// failures in the order of Unwrap.
+func (e *Error) Error() string {
+	const most = 5
+	var failed, skipped []error
+	for _, err := range e.Unwrap() {
+		if errors.Is(err, ErrNotRun) {
+			skipped = append(skipped, err)
+		} else {
+			failed = append(failed, err)
+		}
+	}
+	var b strings.Builder
+	b.WriteString("gather: ")
+	listed := failed
+	switch {
+	case len(failed) == 0 && len(skipped) == 0:
+		b.WriteString("no task failed")
+	case len(failed) == 0:
+		fmt.Fprintf(&b, "%d not run: ", len(skipped))
+		listed = skipped[:1] // they all say the same
+	case len(skipped) == 0:
+		fmt.Fprintf(&b, "%d failed: ", len(failed))
+	default:
+		fmt.Fprintf(&b, "%d failed, %d not run: ", len(failed), len(skipped))
+	}
+	for i, err := range listed {
+		if i == most {
+			fmt.Fprintf(&b, "; and %d more", len(listed)-most)
+			break
+		}
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(err.Error())
+	}
+	return b.String()
+}
+
+// TaskError is the failure of one task of a call.
+type TaskError struct {
+	Index int // in the call's tasks; -1 for Keyed
+	Key   any // the task's key for Keyed, otherwise nil
+	Err   error
+}
+
+// Error names the task and tells its error.
+func (e TaskError) Error() string {
+	if e.Key != nil {
+		return fmt.Sprintf("task %v: %v", e.Key, e.Err)
+	}
+	return fmt.Sprintf("task %d: %v", e.Index, e.Err)
+}
+
+// Unwrap returns Err.
+func (e TaskError) Unwrap() error { return e.Err }
+
+// failures collects what an [Error] is made of.
+type failures struct {
+	failed []TaskError
+	ranks  []int // beside failed: how many had failed before
+}
+
+func (f *failures) add(e TaskError, rank int) {
+	f.failed = append(f.failed, e)
+	f.ranks = append(f.ranks, rank)
+}
+
+func (f *failures) err() error {
+	if len(f.failed) == 0 {
+		return nil
+	}
+	first := 0
+	for i, rank := range f.ranks {
+		if rank < f.ranks[first] {
+			first = i
+		}
+	}
+	return &Error{Failed: f.failed, first: first}
+}
+
+func (f *failures) Len() int           { return len(f.failed) }
+func (f *failures) Less(i, j int) bool { return f.ranks[i] < f.ranks[j] }
+func (f *failures) Swap(i, j int) {
+	f.failed[i], f.failed[j] = f.failed[j], f.failed[i]
+	f.ranks[i], f.ranks[j] = f.ranks[j], f.ranks[i]
+}
+
+// PanicError is the error of a task that panicked.
+type PanicError struct {
+	Value any    // what the task panicked with
+	Stack []byte // the stack of the task's goroutine at the panic
+}
+
+// newPanicError must be called by the deferred function that recovered value,
+// while the stack of the panic is still there.
+func newPanicError(value any) *PanicError {
+	return &PanicError{Value: value, Stack: debug.Stack()}
+}
+
+// Error tells the value and the stack.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("panic: %v\n\n%s", e.Value, e.Stack)
+}
+
+// Unwrap returns Value if it is an error, and otherwise nil.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// repanic panics with the first [*PanicError] among the results, if there is
+// one, after a call of wait.
+func repanic[T any](rs Results[T], wait func()) {
+	var first *PanicError
+	rank := 0
+	for _, r := range rs {
+		if p, ok := r.Err.(*PanicError); ok && (first == nil || r.rank < rank) { //nolint:errorlint // only the task's own panic, not one that it wrapped
+			first, rank = p, r.rank
+		}
+	}
+	if first != nil {
+		wait()
+		panic(first)
+	}
+}
+
+// endedError is the error of what did not come about because a context ended.
+type endedError struct {
+	what  error // a sentinel of this package, or nil
+	ended error // the context's Err
+	cause error // the context's Cause
+}
+
+// ended returns the error for what, which may be nil, given that ctx has
+// ended: it matches what, ctx.Err() and context.Cause(ctx).
+func ended(what error, ctx context.Context) *endedError { //nolint:revive // what comes first, as with errors.Is
+	return &endedError{what: what, ended: ctx.Err(), cause: context.Cause(ctx)}
+}
+
+func (e *endedError) Error() string {
+	if e.what == nil {
+		return "gather: " + e.cause.Error()
+	}
+	return e.what.Error() + ": " + e.cause.Error()
+}
+
+func (e *endedError) Unwrap() []error {
+	errs := []error{e.what, e.ended, e.cause}
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+}

@@ -1,0 +1,243 @@
+package gather
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"sync/atomic"
+)
+
+// streamLimit is how many calls a Stream has in flight without [Limit].
+const streamLimit = 64
+
+// errLeft is why the calls of a Stream are cancelled when its loop is left.
+var errLeft = errors.New("gather: the loop over the stream was left")
+
+// Stream calls fn for the items of in and yields each result, with the index
+// of its item, as soon as it is there; with [Ordered], in the order of the
+// items. It works on a sequence of any length: at most [Limit] items, by
+// default 64, are in flight, from when they are taken from in to when their
+// results are yielded.
+//
+// Leaving the loop early cancels the calls that are in flight and waits for
+// them; their values go to [OnDiscard]. The context that fn gets ends with
+// the loop in any case.
+//
+// If ctx ends, or a call fails with [FailFast], no further item is started.
+// After the results of those in flight the loop then gets one last pair: the
+// index of the first item that was not run, if there is one, and an error
+// that matches [ErrNotRun]. If in panics or calls Goexit, the last pair has
+// that as its error.
+//
+// A loop runs in in a goroutine of its own and waits for it. So a sequence
+// that blocks should watch ctx, and a loop over it that may be left early
+// should cancel ctx before.
+//
+// Stream takes [Limit], [FailFast], [TaskTimeout], [Ordered], [Abandon],
+// OnDiscard and [Repanic]. Each loop over the returned sequence is a run of
+// its own. It panics if in or fn is nil.
+func Stream[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.Context, In) (Out, error), opts ...Option) iter.Seq2[int, Result[Out]] {
+	c := newConfig("Stream", streamOptions, opts)
+	if in == nil || fn == nil {
+		panic("gather: Stream of a nil sequence or function")
+	}
+	discard := discardOf[Out](c)
+	c.checkDiscards("Stream")
+	limit := int64(streamLimit)
+	if c.has(optLimit) {
+		limit = int64(c.limit)
+	}
+	return func(yield func(int, Result[Out]) bool) {
+		s := &stream[In, Out]{
+			config:  c,
+			discard: discard,
+			limit:   limit,
+			in:      in,
+			fn:      fn,
+			items:   make(chan item[In]),
+			out:     make(chan outcome[Out]),
+			freed:   make(chan struct{}, 1),
+			left:    make(chan struct{}),
+			input:   make(chan outcome[Out], 1),
+		}
+		s.run(ctx, yield)
+	}
+}
+
+// A stream is one loop over the sequence that [Stream] returned.
+//
+// A feeder ranges over in and hands the items to workers, of which it starts
+// as many as are needed at once; the workers hand the results to the loop.
+type stream[In, Out any] struct {
+	*config
+	discard func(Out)
+	limit   int64
+	in      iter.Seq[In]
+	fn      func(context.Context, In) (Out, error)
+
+	ctx    context.Context //nolint:containedctx // lives as long as the loop
+	cancel context.CancelCauseFunc
+
+	items    chan item[In]     // from the feeder, who closes it, to idle workers
+	out      chan outcome[Out] // from the workers to the loop; unbuffered, see deliver; never closed
+	left     chan struct{}     // closed by the loop when it receives from out no more
+	input    chan outcome[Out] // from the feeder, once: how many items it has started, and why no more
+	inFlight atomic.Int64      // items started and not yet yielded
+	freed    chan struct{}     // capacity 1: tells the feeder that inFlight has dropped
+	failures atomic.Int64
+	running  sync.WaitGroup // the feeder and the workers
+}
+
+type item[In any] struct {
+	index int
+	value In
+}
+
+func (s *stream[In, Out]) run(ctx context.Context, yield func(int, Result[Out]) bool) {
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	late := make(map[int]Result[Out]) // with Ordered: what is not yielded yet
+	defer func() {
+		s.cancel(errLeft)
+		close(s.left)
+		s.running.Wait()
+		for _, r := range late {
+			if r.Err == nil && s.discard != nil {
+				defer s.discard(r.Value) // deferred, so that a panic keeps none from its turn
+			}
+		}
+	}()
+	s.running.Go(s.feed)
+	s.loop(late, yield)
+}
+
+// loop yields the results.
+func (s *stream[In, Out]) loop(late map[int]Result[Out], yield func(int, Result[Out]) bool) {
+	var end outcome[Out]
+	input := s.input
+	for yielded := 0; input != nil || yielded < end.index; {
+		select {
+		case end = <-input:
+			input = nil
+			continue
+		case o := <-s.out:
+			if !s.has(optOrdered) {
+				yielded++
+				if !s.yield(o.index, o.Result, yield) {
+					return
+				}
+				continue
+			}
+			late[o.index] = o.Result
+		}
+		for r, ok := late[yielded]; ok; r, ok = late[yielded] {
+			delete(late, yielded)
+			yielded++
+			if !s.yield(yielded-1, r, yield) {
+				return
+			}
+		}
+	}
+	if end.Err != nil {
+		s.yield(end.index, end.Result, yield)
+	}
+}
+
+func (s *stream[In, Out]) yield(i int, r Result[Out], yield func(int, Result[Out]) bool) bool {
+	s.inFlight.Add(-1)
+	select {
+	case s.freed <- struct{}{}:
+	default: // the feeder has not seen the last one yet, and will look at inFlight
+	}
+	if p, ok := r.Err.(*PanicError); ok && s.has(optRepanic) { //nolint:errorlint // only the task's own panic, not one that it wrapped
+		panic(p) // which run holds up until all have ended
+	}
+	return yield(i, r)
+}
+
+// feed is the goroutine of the feeder.
+func (s *stream[In, Out]) feed() {
+	started, workers := 0, int64(0)
+	err := ErrGoexit // stands if in does not return
+	defer func() {
+		if p := recover(); p != nil {
+			err = newPanicError(p)
+		}
+		close(s.items)
+		s.input <- outcome[Out]{index: started, Result: Result[Out]{Err: err, rank: int(s.failures.Load())}}
+	}()
+	cut := false
+	for v := range s.in {
+		if s.ctx.Err() != nil {
+			cut = true
+			break
+		}
+		it := item[In]{started, v}
+		started++
+		s.inFlight.Add(1)
+		select {
+		case s.items <- it:
+		default:
+			if workers < s.limit {
+				workers++
+				s.running.Go(func() { s.work(it, true) })
+			} else {
+				// There are as many workers as items may be in flight, and this
+				// one is in flight too: a worker has just become idle, or is about to.
+				s.items <- it
+			}
+		}
+		if !s.awaitRoom() {
+			cut = true
+			break
+		}
+	}
+	err = nil
+	if cut {
+		err = ended(ErrNotRun, s.ctx)
+	}
+}
+
+// awaitRoom waits until another item may be in flight, so that none is taken
+// from in before. It reports whether that came before the end of the context.
+func (s *stream[In, Out]) awaitRoom() bool {
+	for s.inFlight.Load() >= s.limit {
+		select {
+		case <-s.freed:
+		case <-s.ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// work is a worker's goroutine; it begins with it, if there is one.
+func (s *stream[In, Out]) work(it item[In], ok bool) {
+	finished := false
+	defer func() {
+		if !finished { // fn called Goexit; another goroutine goes on in place of this one
+			s.running.Go(func() { s.work(item[In]{}, false) })
+		}
+	}()
+	if ok {
+		s.call(it)
+	}
+	for it := range s.items {
+		s.call(it)
+	}
+	finished = true
+}
+
+func (s *stream[In, Out]) call(it item[In]) {
+	settle(s.ctx, func(ctx context.Context) (Out, error) {
+		return attempt(ctx, s.config, s.discard, func(ctx context.Context) (Out, error) { return s.fn(ctx, it.value) })
+	}, func(r Result[Out]) {
+		if r.Err != nil {
+			r.rank = int(s.failures.Add(1)) - 1
+			if r.rank == 0 && s.has(optFailFast) {
+				s.cancel(r.Err)
+			}
+		}
+		deliver(outcome[Out]{index: it.index, Result: r}, s.out, s.left, s.discard)
+	})
+}
