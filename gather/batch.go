@@ -2,23 +2,30 @@ package gather
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
 
 // A batch calls fn for every item of in, all of them known from the start.
 //
-// Workers take the index of their next item from a counter. The first worker
-// is started by the caller; each worker, when it has taken its first item and
-// before it calls fn, starts the next worker, as long as there are items left
-// and the limit allows. So there is always one worker that has been started
-// and has no item yet (the standby), or there is nothing left to do for one:
+// Workers take the index of their next item from a counter. The caller starts
+// a worker for each processor and one more; a worker that takes its first item
+// when no other worker is still without one starts the next before it calls
+// fn. So as long as there are items left and the limit allows, there is always
+// a worker that has been started and has no item yet, a standby:
 //
 //   - A call that blocks, or waits for a later one, holds up no other: the
 //     standby takes the next item as soon as a processor is free.
-//   - Calls that are over before the standby is even scheduled are all made
-//     by the workers there are, about one to a processor, instead of in a
+//   - Calls that are over before a standby is even scheduled are all made by
+//     the workers there are, about one to a processor, instead of in a
 //     goroutine each. That is where the speed comes from.
+//
+// One worker to begin with would do for both, but not for calls that compute.
+// A goroutine that was started last stays next in line on the processor that
+// started it, and the scheduler lets other processors, though idle, take it
+// over only after a pause, of 60 µs and more where this was measured. Those
+// that the caller starts lie in the queue, free for all.
 //
 // It is tempting to have a worker take several items at a time, which spares
 // most of the traffic on the counter, but then a call that waits for the next
@@ -31,8 +38,10 @@ type batch[In, Out any] struct {
 	results Results[Out] // each is written by the worker that took the item
 	workers sync.WaitGroup
 
-	room   int    // how many workers may still be started; owned by the newest
-	worker func() // b.work, bound once
+	standbys atomic.Int64 // workers that have been started and had no item yet
+	room     atomic.Int64 // how many workers may still be started; less than 0: none
+	ranks    atomic.Int64 // how many workers have begun, for their pace
+	worker   func()       // b.work, bound once
 
 	failures atomic.Int64
 	fail     context.CancelCauseFunc // of ctx, with FailFast; otherwise nil
@@ -46,6 +55,9 @@ func runBatch[In, Out any](ctx context.Context, call string, in []In, fn func(co
 	c := newConfig(call, batchOptions, opts)
 	discard := discardOf[Out](c)
 	c.checkDiscards(call)
+	if len(in) == 1 && c == nil {
+		return runSingle(ctx, in, fn)
+	}
 	b := &batch[In, Out]{ctx: ctx, in: in, fn: fn, config: c, discard: discard}
 	return b.run()
 }
@@ -60,9 +72,16 @@ func (b *batch[In, Out]) run() Results[Out] {
 		b.ctx, b.fail = context.WithCancelCause(b.ctx)
 		defer b.fail(nil)
 	}
-	b.room = b.limitOf(n)
+	most, first := b.limitOf(n), 1
+	if most > 1 {
+		first = min(most, runtime.GOMAXPROCS(0)+1)
+	}
+	b.room.Store(int64(most - first))
+	b.standbys.Store(int64(first))
 	b.worker = b.work
-	b.start()
+	for range first {
+		b.start()
+	}
 	b.workers.Wait()
 
 	// Items are taken in order, so those that were not are the last ones.
@@ -81,15 +100,15 @@ func (b *batch[In, Out]) run() Results[Out] {
 
 // start starts a worker.
 func (b *batch[In, Out]) start() {
-	b.room--
 	b.workers.Add(1)
 	go b.worker()
 }
 
-// work is the goroutine of the newest worker.
+// work is a worker's goroutine.
 func (b *batch[In, Out]) work() { b.workOn(true) }
 
-func (b *batch[In, Out]) workOn(newest bool) {
+// workOn goes on as a worker; standby tells that it has had no item yet.
+func (b *batch[In, Out]) workOn(standby bool) {
 	finished := false
 	defer func() {
 		if finished {
@@ -98,15 +117,15 @@ func (b *batch[In, Out]) workOn(newest bool) {
 			go b.workOn(false)
 		}
 	}()
-	for b.drain(newest) {
-		newest = false
+	for b.drain(standby) {
+		standby = false
 	}
 	finished = true
 }
 
 // drain calls fn until no further call is to be started, or one has panicked,
 // which it reports.
-func (b *batch[In, Out]) drain(newest bool) (panicked bool) {
+func (b *batch[In, Out]) drain(standby bool) (panicked bool) {
 	i := -1 // the item that fn is called for
 	defer func() {
 		if i < 0 {
@@ -123,6 +142,7 @@ func (b *batch[In, Out]) drain(newest bool) (panicked bool) {
 	// The loop reads copies: the counter shares its cache line with the batch.
 	ctx, in, fn, results := b.ctx, b.in, b.fn, b.results
 	done, bounded := ctx.Done(), b.bounded()
+	p := pace{rank: int(b.ranks.Add(1)) - 1}
 	for {
 		select {
 		case <-done:
@@ -135,9 +155,11 @@ func (b *batch[In, Out]) drain(newest bool) (panicked bool) {
 			i = -1
 			return false
 		}
-		if newest {
-			newest = false
-			if i+1 < len(in) && b.room > 0 {
+		p.step(i)
+		if standby {
+			standby = false
+			if b.standbys.Add(-1) == 0 && i+1 < len(in) && b.room.Add(-1) >= 0 {
+				b.standbys.Add(1)
 				b.start()
 			}
 		}

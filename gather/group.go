@@ -2,6 +2,7 @@ package gather
 
 import (
 	"context"
+	"runtime"
 	"sync"
 )
 
@@ -14,6 +15,7 @@ type Group[T any] struct {
 	*config
 	discard func(T)
 	ctx     context.Context //nolint:containedctx // the context of NewGroup, for all tasks to come
+	most    int             // how many standbys there are at most
 
 	mu  sync.Mutex   // guards the fields below, and those of the run
 	run *groupRun[T] // since the last Wait; nil before the first task
@@ -21,9 +23,9 @@ type Group[T any] struct {
 
 // A groupRun is what happens in a group from one Wait to the next.
 //
-// Its workers follow the rule of the batch: while there are tasks waiting and
-// the limit allows, there is a worker that has been started and has no task
-// yet (the standby).
+// Its workers follow the rule of the [batch]: while tasks are waiting and the
+// limit allows, there is at least one that has been started and has no task
+// yet (a standby).
 type groupRun[T any] struct {
 	ctx  context.Context         //nolint:containedctx // the tasks', who may outlive the call of Go
 	fail context.CancelCauseFunc // of ctx, with FailFast; otherwise nil
@@ -34,7 +36,7 @@ type groupRun[T any] struct {
 	results  Results[T]
 	failures int
 	workers  int
-	standby  bool
+	standbys int           // of the workers
 	idle     chan struct{} // closed when no worker is left; nil if nobody waits
 }
 
@@ -46,7 +48,7 @@ func NewGroup[T any](ctx context.Context, opts ...Option) *Group[T] {
 	c := newConfig("NewGroup", batchOptions, opts)
 	discard := discardOf[T](c)
 	c.checkDiscards("NewGroup")
-	return &Group[T]{config: c, discard: discard, ctx: ctx}
+	return &Group[T]{config: c, discard: discard, ctx: ctx, most: runtime.GOMAXPROCS(0) + 1}
 }
 
 // Go adds a task and returns at once: beyond [Limit] tasks wait, in order, in
@@ -123,13 +125,14 @@ func (g *Group[T]) addLocked(task Task[T]) {
 	r := g.runLocked()
 	r.tasks = append(r.tasks, task)
 	r.results = append(r.results, Result[T]{})
-	g.startLocked(r)
+	g.startLocked(r, g.most)
 }
 
-// startLocked starts a standby where there should be one.
-func (g *Group[T]) startLocked(r *groupRun[T]) {
-	if r.taken < len(r.tasks) && !r.standby && (!g.has(optLimit) || r.workers < g.limit) {
-		r.standby = true
+// startLocked starts a standby if there are fewer than enough.
+func (g *Group[T]) startLocked(r *groupRun[T], enough int) {
+	waiting := len(r.tasks) - r.taken
+	if r.standbys < min(enough, waiting) && (!g.has(optLimit) || r.workers < g.limit) {
+		r.standbys++
 		r.workers++
 		go g.work(r, true)
 	}
@@ -145,14 +148,14 @@ func (g *Group[T]) work(r *groupRun[T], standby bool) {
 	}()
 	g.mu.Lock()
 	if standby {
-		r.standby = false
+		r.standbys--
 	}
 	for r.taken < len(r.tasks) {
 		i := r.taken
 		task := r.tasks[i]
 		r.tasks[i] = nil
 		r.taken++
-		g.startLocked(r)
+		g.startLocked(r, 1)
 		g.mu.Unlock()
 		g.runTask(r, i, task)
 		g.mu.Lock()

@@ -8,8 +8,14 @@ import (
 	"sync/atomic"
 )
 
-// streamLimit is how many calls a Stream has in flight without [Limit].
-const streamLimit = 64
+const (
+	// streamLimit is how many calls a Stream has in flight without [Limit].
+	streamLimit = 64
+
+	// streamBuffer is the capacity of a Stream's channels. It spares most of
+	// the switches between goroutines, and has no other effect.
+	streamBuffer = 64
+)
 
 // errLeft is why the calls of a Stream are cancelled when its loop is left.
 var errLeft = errors.New("gather: the loop over the stream was left")
@@ -55,8 +61,8 @@ func Stream[In, Out any](ctx context.Context, in iter.Seq[In], fn func(context.C
 			limit:   limit,
 			in:      in,
 			fn:      fn,
-			items:   make(chan item[In]),
-			out:     make(chan outcome[Out]),
+			items:   make(chan item[In], min(limit, streamBuffer)),
+			out:     make(chan outcome[Out], min(limit, streamBuffer)),
 			freed:   make(chan struct{}, 1),
 			left:    make(chan struct{}),
 			input:   make(chan outcome[Out], 1),
@@ -80,7 +86,8 @@ type stream[In, Out any] struct {
 	cancel context.CancelCauseFunc
 
 	items    chan item[In]     // from the feeder, who closes it, to idle workers
-	out      chan outcome[Out] // from the workers to the loop; unbuffered, see deliver; never closed
+	idle     atomic.Int64      // workers that wait for an item, less the items that wait for a worker
+	out      chan outcome[Out] // from the workers to the loop; never closed
 	left     chan struct{}     // closed by the loop when it receives from out no more
 	input    chan outcome[Out] // from the feeder, once: how many items it has started, and why no more
 	inFlight atomic.Int64      // items started and not yet yielded
@@ -96,11 +103,15 @@ type item[In any] struct {
 
 func (s *stream[In, Out]) run(ctx context.Context, yield func(int, Result[Out]) bool) {
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	late := make(map[int]Result[Out]) // with Ordered: what is not yielded yet
+	late := make(map[int]Result[Out]) // results not yielded: with Ordered the turn of others comes first
 	defer func() {
 		s.cancel(errLeft)
 		close(s.left)
 		s.running.Wait()
+		for len(s.out) > 0 {
+			o := <-s.out
+			late[o.index] = o.Result
+		}
 		for _, r := range late {
 			if r.Err == nil && s.discard != nil {
 				defer s.discard(r.Value) // deferred, so that a panic keeps none from its turn
@@ -175,17 +186,14 @@ func (s *stream[In, Out]) feed() {
 		it := item[In]{started, v}
 		started++
 		s.inFlight.Add(1)
-		select {
-		case s.items <- it:
-		default:
-			if workers < s.limit {
-				workers++
-				s.running.Go(func() { s.work(it, true) })
-			} else {
-				// There are as many workers as items may be in flight, and this
-				// one is in flight too: a worker has just become idle, or is about to.
-				s.items <- it
-			}
+		if s.idle.Load() == 0 && workers < s.limit {
+			workers++
+			s.running.Go(func() { s.work(it, true) })
+		} else {
+			// A worker is idle; or there are as many workers as items may be in
+			// flight, this one included, so that one is just becoming idle.
+			s.idle.Add(-1)
+			s.items <- it
 		}
 		if !s.awaitRoom() {
 			cut = true
@@ -222,8 +230,10 @@ func (s *stream[In, Out]) work(it item[In], ok bool) {
 	if ok {
 		s.call(it)
 	}
+	s.idle.Add(1)
 	for it := range s.items {
 		s.call(it)
+		s.idle.Add(1)
 	}
 	finished = true
 }
