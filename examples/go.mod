@@ -1,0 +1,15 @@
+module github.com/seed4886185c/concert/examples
+
+go 1.26.0
+
+require (
+	github.com/seed4886185c/concert v0.0.0
+	github.com/stretchr/testify v1.12.1
+)
+
+require (
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+)
+
+replace github.com/seed4886185c/concert => ../
