@@ -1,0 +1,141 @@
+// Package measure compares functions by running them in turns.
+//
+// On a machine that others share, the speed of the processor changes from one
+// second to the next. So the contenders of a [Scenario] are not measured one
+// after another but interleaved: in each round every contender is timed once,
+// and the order rotates from round to round. What slows one of them down slows
+// its neighbours too, and the ratio of two medians means something even where
+// the medians do not.
+package measure
+
+import (
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Scenario is one piece of work that several contenders do.
+type Scenario struct {
+	Name       string
+	Unit       string      // a unit of time and what it is spent on: "ns/task"
+	Per        int         // operations in one run, to divide by; zero means 1
+	Contenders []Contender // the first is the baseline
+}
+
+// A Contender is one way to do the work of a [Scenario]. Run panics if the
+// work has not come out right.
+type Contender struct {
+	Name string
+	Note string // what it does less, or otherwise, than the baseline
+	Run  func()
+}
+
+// A Result tells how one contender did.
+type Result struct {
+	Name, Note       string
+	Median, P10, P90 float64 // per operation, in the unit of the scenario
+	Allocs           float64 // per run
+}
+
+// The number of rounds: the least, and that of a call which asks for none.
+const (
+	MinRounds     = 7
+	DefaultRounds = 21
+)
+
+const minSample = 20 * time.Millisecond
+
+// Run measures the contenders of s, and returns one result for each, in their
+// order. Rounds below [MinRounds] are raised to it, but zero means
+// [DefaultRounds].
+//
+// One sample is as many runs of a contender as take 20ms or more, so that its
+// share of garbage collection is in it. It begins with an empty heap and an
+// untimed run: no contender pays for the garbage of the one before it.
+func Run(s Scenario, rounds int) []Result {
+	if rounds == 0 {
+		rounds = DefaultRounds
+	}
+	rounds = max(rounds, MinRounds)
+	n := len(s.Contenders)
+	repeats := make([]int, n)
+	results := make([]Result, n)
+	samples := make([][]float64, n)
+	for i, c := range s.Contenders {
+		repeats[i] = calibrate(c.Run)
+		results[i] = Result{Name: c.Name, Note: c.Note, Allocs: allocs(c.Run, repeats[i])}
+	}
+
+	unit := s.unit()
+	for round := range rounds {
+		for k := range n {
+			i := (round + k) % n
+			run := s.Contenders[i].Run
+			runtime.GC()
+			run()
+			d := timed(run, repeats[i])
+			operations := repeats[i] * max(s.Per, 1)
+			samples[i] = append(samples[i], float64(d)/float64(operations)/float64(unit))
+		}
+	}
+	for i := range results {
+		slices.Sort(samples[i])
+		results[i].P10 = quantile(samples[i], 0.1)
+		results[i].Median = quantile(samples[i], 0.5)
+		results[i].P90 = quantile(samples[i], 0.9)
+	}
+	return results
+}
+
+// unit returns the unit of time that Unit begins with. It panics if there is
+// none.
+func (s Scenario) unit() time.Duration {
+	name, _, _ := strings.Cut(s.Unit, "/")
+	d, err := time.ParseDuration("1" + name)
+	if err != nil {
+		panic("measure: " + s.Name + ": no unit of time in " + s.Unit)
+	}
+	return d
+}
+
+// calibrate returns how many runs make a sample. It warms up on the way.
+func calibrate(run func()) int {
+	run()
+	n := 1
+	for timed(run, n) < minSample {
+		n *= 2
+	}
+	return n
+}
+
+func timed(run func(), n int) time.Duration {
+	start := time.Now()
+	for range n {
+		run()
+	}
+	return time.Since(start)
+}
+
+// allocs returns the allocations of one run, on average over n.
+// testing.AllocsPerRun would allow one processor only, where the contenders
+// start fewer goroutines than they do when they are timed.
+func allocs(run func(), n int) float64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range n {
+		run()
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / float64(n)
+}
+
+// quantile returns the value below which the share q of the sorted values
+// lies, interpolated between the two nearest ones.
+func quantile(sorted []float64, q float64) float64 {
+	pos := q * float64(len(sorted)-1)
+	low := int(math.Floor(pos))
+	high := min(low+1, len(sorted)-1)
+	return sorted[low] + (pos-float64(low))*(sorted[high]-sorted[low])
+}

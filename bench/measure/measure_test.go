@@ -1,0 +1,79 @@
+package measure_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed4886185c/concert/bench/measure"
+)
+
+func TestQuantile(t *testing.T) {
+	odd := []float64{1, 2, 3, 4, 100}
+	assert.InDelta(t, 3, measure.Quantile(odd, 0.5), 1e-9)
+	assert.InDelta(t, 1.4, measure.Quantile(odd, 0.1), 1e-9)
+	assert.InDelta(t, 61.6, measure.Quantile(odd, 0.9), 1e-9)
+	assert.InDelta(t, 2.5, measure.Quantile([]float64{1, 2, 3, 4}, 0.5), 1e-9)
+	assert.InDelta(t, 7, measure.Quantile([]float64{7}, 0.9), 1e-9)
+}
+
+func TestRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var runs []string
+		sleep := func(name string, d time.Duration) measure.Contender {
+			return measure.Contender{Name: name, Note: "sleeps", Run: func() {
+				runs = append(runs, name)
+				time.Sleep(d)
+			}}
+		}
+		results := measure.Run(measure.Scenario{
+			Name: "sleep", Unit: "ms/task", Per: 10,
+			Contenders: []measure.Contender{
+				sleep("a", 40*time.Millisecond),
+				sleep("b", 20*time.Millisecond),
+				sleep("c", 30*time.Millisecond),
+			},
+		}, 1)
+
+		require.Len(t, results, 3)
+		for i, want := range []measure.Result{
+			{Name: "a", Note: "sleeps", P10: 4, Median: 4, P90: 4},
+			{Name: "b", Note: "sleeps", P10: 2, Median: 2, P90: 2},
+			{Name: "c", Note: "sleeps", P10: 3, Median: 3, P90: 3},
+		} {
+			want.Allocs = results[i].Allocs // those of time.Sleep in a bubble
+			assert.Equal(t, want, results[i])
+		}
+
+		// Three runs of each to calibrate, then 7 rounds. A sample is two runs.
+		rounds := ""
+		for _, name := range runs[9:] {
+			rounds += name
+		}
+		assert.Equal(t, "aabbcc"+"bbccaa"+"ccaabb"+"aabbcc"+"bbccaa"+"ccaabb"+"aabbcc", rounds)
+	})
+}
+
+func TestRun_repeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept []*int
+		results := measure.Run(measure.Scenario{
+			Name: "short", Unit: "µs/call",
+			Contenders: []measure.Contender{{Run: func() {
+				kept = append(kept[:0], new(int), new(int), new(int))
+				time.Sleep(time.Millisecond)
+			}}},
+		}, 0)
+		assert.InDelta(t, 1000, results[0].Median, 1e-9)
+		assert.GreaterOrEqual(t, results[0].Allocs, 3.0)
+		assert.Less(t, results[0].Allocs, 20.0)
+	})
+}
+
+func TestRun_badUnit(t *testing.T) {
+	s := measure.Scenario{Name: "n", Unit: "tasks/s", Contenders: nil}
+	assert.PanicsWithValue(t, "measure: n: no unit of time in tasks/s", func() { measure.Run(s, 7) })
+}
