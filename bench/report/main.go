@@ -3,7 +3,7 @@
 //
 // It runs in the directory of the module:
 //
-//	GOWORK=off go run ./report [-rounds n] [-run regexp] [-o file] [-readme]
+//	go run ./report [-rounds n] [-run regexp] [-o file] [-readme]
 package main
 
 import (
