@@ -146,7 +146,8 @@ func (f *failures) Swap(i, j int) {
 	f.ranks[i], f.ranks[j] = f.ranks[j], f.ranks[i]
 }
 
-// PanicError is the error of a task that panicked.
+// PanicError is the error of a task that panicked. It matches what the value
+// matches if that is an error, so look for a PanicError before anything else.
 type PanicError struct {
 	Value any    // what the task panicked with
 	Stack []byte // the stack of the task's goroutine at the panic
@@ -158,7 +159,8 @@ func newPanicError(value any) *PanicError {
 	return &PanicError{Value: value, Stack: debug.Stack()}
 }
 
-// Error tells the value and the stack.
+// Error tells the value and the stack, for a log. To show it to people, print
+// Value.
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("panic: %v\n\n%s", e.Value, e.Stack)
 }

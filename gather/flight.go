@@ -46,7 +46,8 @@ type flight struct {
 //
 // The function runs in a goroutine of its own, with the values of the context
 // of the caller who started it but not with its end: it is cancelled when the
-// last of its callers has left. A caller leaves when ctx ends; Do then
+// last of its callers has left. As all callers get its value, it should not
+// depend on who the first one was. A caller leaves when ctx ends; Do then
 // returns at once, and its error matches the error and the cause of ctx. If
 // ctx has already ended, Do does nothing else.
 //

@@ -38,6 +38,10 @@
 // for matches [ErrAbandoned]. Both match the context's error and its cause
 // too. [Results.Err] puts the failures together as an [*Error].
 //
+// When ctx ends during a call, some tasks may have succeeded, some failed and
+// some not been run. Whether the call was cut short as a whole is what
+// ctx.Err() tells after it.
+//
 // # Not for
 //
 // A pool that outlives a call, or one limit shared by several calls: acquire
@@ -54,7 +58,7 @@ import (
 type Task[T any] = func(ctx context.Context) (T, error)
 
 // A Result is the outcome of one task: it succeeded if Err is nil. Value is
-// what the task returned, beside an error too.
+// what the task returned, beside an error too, and zero if it did not return.
 type Result[T any] struct {
 	Value T
 	Err   error

@@ -216,6 +216,24 @@ func TestFirstErrorIsNeverASiblingsCancellation(t *testing.T) {
 	})
 }
 
+func TestOneTask(t *testing.T) {
+	forEngines(t, func(t *testing.T, run engine) {
+		r := run(t.Context(), 1, func(context.Context, int) (int, error) { return 7, errBoom })[0]
+		assert.Equal(t, gather.Result[int]{Value: 7, Err: errBoom}, r)
+		r = run(t.Context(), 1, func(context.Context, int) (int, error) { runtime.Goexit(); return 7, nil })[0]
+		assert.Equal(t, gather.Result[int]{Err: gather.ErrGoexit}, r)
+		r = run(t.Context(), 1, func(context.Context, int) (int, error) { panic(errBoom) })[0]
+		require.ErrorIs(t, r.Err, errBoom)
+		require.ErrorAs(t, r.Err, new(*gather.PanicError))
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errBoom)
+		r = run(ctx, 1, func(context.Context, int) (int, error) { t.Error("called"); return 7, nil })[0]
+		require.ErrorIs(t, r.Err, gather.ErrNotRun)
+		require.ErrorIs(t, r.Err, errBoom)
+	})
+}
+
 func TestCallersCancellationIsVisible(t *testing.T) {
 	forEngines(t, func(t *testing.T, run engine) {
 		ctx, cancel := context.WithCancelCause(t.Context())

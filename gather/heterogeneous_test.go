@@ -84,3 +84,24 @@ func TestAll2Abandon(t *testing.T) {
 		assert.Equal(t, "two", <-strings)
 	})
 }
+
+func TestAll2AbandonAtTheEndOfCtx(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		a, b := gather.All2(ctx, stubborn(time.Hour, 1, nil), give("two"), gather.Abandon())
+		require.ErrorIs(t, a.Err, gather.ErrAbandoned)
+		assert.Equal(t, "two", b.Value)
+		time.Sleep(2 * time.Hour)
+		assert.Zero(t, a.Value)
+	})
+}
+
+func TestAll2KeepsWhichFailedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := gather.All2(t.Context(), stubborn(2*time.Second, 1, context.Canceled), stubborn(time.Second, 2, errBoom))
+		var all *gather.Error
+		require.ErrorAs(t, gather.Results[int]{a, b}.Err(), &all)
+		assert.Equal(t, errBoom, all.First())
+	})
+}

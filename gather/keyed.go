@@ -34,7 +34,8 @@ func (rs KeyedResults[K, T]) Err() error {
 }
 
 // Keyed runs the tasks, in no particular order, and returns when they have
-// ended. The results have the keys of the tasks.
+// ended. The results have the keys of the tasks. Where the order matters, [Map]
+// over a slice of what names the tasks keeps it.
 //
 // Keyed takes the options of [All]. It panics if a task is nil.
 func Keyed[K comparable, T any](ctx context.Context, tasks map[K]Task[T], opts ...Option) KeyedResults[K, T] {

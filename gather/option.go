@@ -64,8 +64,9 @@ func FailFast() Option { return Option{kind: optFailFast} }
 
 // TaskTimeout gives each task a context that ends d after the task was
 // started, with [context.DeadlineExceeded]. A task that ignores it is waited
-// for all the same, unless [Abandon] is given. Zero means no limit of time.
-// It panics if d is negative.
+// for all the same, unless [Abandon] is given. The caller's own deadline looks
+// the same in a result; after the call ctx.Err() tells whether it has passed.
+// Zero means no limit of time. It panics if d is negative.
 //
 // The context ends with the task too, so that a value that depends on it does
 // not outlive the task. [First] and [Quorum] differ: there the context is
