@@ -93,7 +93,7 @@ func (b *batch[In, Out]) run() Results[Out] {
 		}
 	}
 	if b.has(optRepanic) {
-		repanic(b.results, b.workers.Wait)
+		repanic(b.results, b.discard)
 	}
 	return b.results
 }

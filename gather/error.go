@@ -59,15 +59,16 @@ func (e *Error) Unwrap() []error {
 }
 
 // Error tells how many tasks failed or were not run, and the first few
-// failures in the order of Unwrap.
+// failures in the order of Unwrap; of panics only the value.
 func (e *Error) Error() string {
 	const most = 5
-	var failed, skipped []error
+	var failed, skipped []string
 	for _, err := range e.Unwrap() {
-		if errors.Is(err, ErrNotRun) {
-			skipped = append(skipped, err)
+		f, _ := err.(TaskError)                                          //nolint:errorlint // Unwrap returns nothing else
+		if end, ok := f.Err.(*endedError); ok && end.what == ErrNotRun { //nolint:errorlint // a task that passes on such an error did run
+			skipped = append(skipped, f.Error())
 		} else {
-			failed = append(failed, err)
+			failed = append(failed, f.Error())
 		}
 	}
 	var b strings.Builder
@@ -84,15 +85,9 @@ func (e *Error) Error() string {
 	default:
 		fmt.Fprintf(&b, "%d failed, %d not run: ", len(failed), len(skipped))
 	}
-	for i, err := range listed {
-		if i == most {
-			fmt.Fprintf(&b, "; and %d more", len(listed)-most)
-			break
-		}
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(err.Error())
+	b.WriteString(strings.Join(listed[:min(most, len(listed))], "; "))
+	if len(listed) > most {
+		fmt.Fprintf(&b, "; and %d more", len(listed)-most)
 	}
 	return b.String()
 }
@@ -104,12 +99,20 @@ type TaskError struct {
 	Err   error
 }
 
-// Error names the task and tells its error.
+// Error names the task and tells its error; of a panic only the value.
 func (e TaskError) Error() string {
 	if e.Key != nil {
-		return fmt.Sprintf("task %v: %v", e.Key, e.Err)
+		return fmt.Sprintf("task %v: %s", e.Key, brief(e.Err))
 	}
-	return fmt.Sprintf("task %d: %v", e.Index, e.Err)
+	return fmt.Sprintf("task %d: %s", e.Index, brief(e.Err))
+}
+
+// brief is the text of err, without the stack if it is a panic.
+func brief(err error) string {
+	if p, ok := err.(*PanicError); ok { //nolint:errorlint // what wraps one has a text of its own
+		return fmt.Sprintf("panic: %v", p.Value)
+	}
+	return fmt.Sprint(err)
 }
 
 // Unwrap returns Err.
@@ -147,7 +150,7 @@ func (f *failures) Swap(i, j int) {
 }
 
 // PanicError is the error of a task that panicked. It matches what the value
-// matches if that is an error, so look for a PanicError before anything else.
+// matches, if that is an error.
 type PanicError struct {
 	Value any    // what the task panicked with
 	Stack []byte // the stack of the task's goroutine at the panic
@@ -172,8 +175,21 @@ func (e *PanicError) Unwrap() error {
 }
 
 // repanic panics with the first [*PanicError] among the results, if there is
-// one, after a call of wait.
-func repanic[T any](rs Results[T], wait func()) {
+// one. As nobody gets the results then, the values in them are discarded.
+func repanic[T any](rs Results[T], discard func(T)) {
+	p := firstPanic(rs)
+	if p == nil {
+		return
+	}
+	if discard != nil {
+		for _, v := range rs.Values() {
+			defer discard(v) // deferred, so that a panic keeps none from its turn
+		}
+	}
+	panic(p)
+}
+
+func firstPanic[T any](rs Results[T]) *PanicError {
 	var first *PanicError
 	rank := 0
 	for _, r := range rs {
@@ -181,16 +197,13 @@ func repanic[T any](rs Results[T], wait func()) {
 			first, rank = p, r.rank
 		}
 	}
-	if first != nil {
-		wait()
-		panic(first)
-	}
+	return first
 }
 
 // endedError is the error of what did not come about because a context ended.
 type endedError struct {
 	what  error // a sentinel of this package, or nil
-	ended error // the context's Err
+	ended error // the context's Err, or nil if it was not a context
 	cause error // the context's Cause
 }
 
@@ -202,9 +215,9 @@ func ended(what error, ctx context.Context) *endedError { //nolint:revive // wha
 
 func (e *endedError) Error() string {
 	if e.what == nil {
-		return "gather: " + e.cause.Error()
+		return "gather: " + brief(e.cause)
 	}
-	return e.what.Error() + ": " + e.cause.Error()
+	return e.what.Error() + ": " + brief(e.cause)
 }
 
 func (e *endedError) Unwrap() []error {

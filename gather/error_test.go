@@ -55,22 +55,40 @@ func TestErrorOfASubsetOfTheResults(t *testing.T) {
 }
 
 func TestErrorText(t *testing.T) {
-	notRun := fmt.Errorf("%w: because", gather.ErrNotRun)
 	for want, e := range map[string]gather.Error{
 		"gather: no task failed":          {},
 		"gather: 1 failed: task 3: EOF":   {Failed: []gather.TaskError{{Index: 3, Err: io.EOF}}},
 		"gather: 1 failed: task red: EOF": {Failed: []gather.TaskError{{Index: -1, Key: "red", Err: io.EOF}}},
-		"gather: 2 not run: task 0: gather: task not run: because": {
-			Failed: []gather.TaskError{{Index: 0, Err: notRun}, {Index: 1, Err: notRun}},
-		},
-		"gather: 1 failed, 2 not run: task 1: EOF": {
-			Failed: []gather.TaskError{{Index: 0, Err: notRun}, {Index: 1, Err: io.EOF}, {Index: 2, Err: notRun}},
-		},
 	} {
 		assert.Equal(t, want, e.Error())
 	}
-	assert.NoError(t, new(gather.Error).First())
+	require.NoError(t, new(gather.Error).First())
 	assert.Empty(t, new(gather.Error).Unwrap())
+}
+
+func TestErrorTextOfTasksNotRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(errBoom)
+		notRun := gather.Map(ctx, upTo(2), square).Err()
+		require.EqualError(t, notRun, "gather: 2 not run: task 0: gather: task not run: boom")
+
+		err := gather.Map(t.Context(), upTo(2), func(context.Context, int) (int, error) { return 0, notRun }).Err()
+		assert.Contains(t, err.Error(), "gather: 2 failed: ", "tasks that pass on such an error were run themselves")
+	})
+}
+
+func TestPanicsDoNotFillTheText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := gather.Map(t.Context(), upTo(3), func(context.Context, int) (int, error) {
+			panic("bug")
+		}, gather.Limit(1), gather.FailFast()).Err()
+		require.EqualError(t, err, "gather: 1 failed, 2 not run: task 0: panic: bug")
+		var all *gather.Error
+		require.ErrorAs(t, err, &all)
+		require.EqualError(t, all.Failed[1], "task 1: gather: task not run: panic: bug")
+		assert.Contains(t, all.First().Error(), "panic: bug\n\ngoroutine ", "the panic itself has the stack")
+	})
 }
 
 func TestFailFastTellsWhatWasNotRun(t *testing.T) {

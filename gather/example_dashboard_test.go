@@ -31,6 +31,8 @@ func render(ctx context.Context, widgets []widget) {
 func show(r gather.Result[string]) string {
 	var p *gather.PanicError
 	switch {
+	case errors.Is(r.Err, gather.ErrNotRun):
+		return "(not asked)"
 	case errors.As(r.Err, &p):
 		return fmt.Sprintf("(bug: %v)", p.Value)
 	case errors.Is(r.Err, context.DeadlineExceeded):

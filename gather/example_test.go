@@ -177,19 +177,25 @@ func ExampleQuorum() {
 }
 
 func ExampleGroup() {
-	links := map[string][]string{"/": {"/a", "/b"}, "/a": {"/a/1"}}
+	links := map[string][]string{"/": {"/a", "/b"}, "/a": {"/a/1", "/"}, "/b": {"/a"}}
 	g := gather.NewGroup[string](context.Background(), gather.Limit(2))
-	var visit func(page string) gather.Task[string]
-	visit = func(page string) gather.Task[string] {
-		return func(context.Context) (string, error) {
+	var seen sync.Map
+	var visit func(page string)
+	visit = func(page string) {
+		if _, known := seen.LoadOrStore(page, true); known {
+			return
+		}
+		g.Go(func(context.Context) (string, error) {
 			for _, link := range links[page] {
-				g.Go(visit(link)) // a task may add tasks, also at the limit
+				visit(link) // a task may add tasks, also at the limit
 			}
 			return page, nil
-		}
+		})
 	}
-	g.Go(visit("/"))
-	fmt.Println(slices.Sorted(slices.Values(g.Wait().Values())))
+	visit("/")
+	pages := g.Wait().Values()
+	slices.Sort(pages)
+	fmt.Println(pages)
 	// Output: [/ /a /a/1 /b]
 }
 

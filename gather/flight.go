@@ -13,7 +13,9 @@ import (
 var errDeserted = errors.New("gather: nobody waits for this call any more")
 
 // A Flight shares one run of a function among all who ask for the same key
-// while it lasts: a cache that forgets at once, against a stampede.
+// while it lasts. It keeps nothing after that; before a cache it prevents a
+// stampede. There the function should look into the cache once more, for a run
+// may have ended since its caller did.
 //
 // Unlike [singleflight.Group], on which it is built, a Flight has keys and
 // values of any type, lets each caller leave when the caller's own context
@@ -41,19 +43,21 @@ type flight struct {
 }
 
 // Do returns what fn returns, or, if a run for key is under way, what that
-// one returns, without calling fn. The value is the same for all callers;
-// shared tells whether there is more than one.
+// one returns, without calling fn. The value is the same for all callers, so
+// none may change or close it; shared tells whether others have asked too.
 //
 // The function runs in a goroutine of its own, with the values of the context
 // of the caller who started it but not with its end: it is cancelled when the
-// last of its callers has left. As all callers get its value, it should not
-// depend on who the first one was. A caller leaves when ctx ends; Do then
-// returns at once, and its error matches the error and the cause of ctx. If
-// ctx has already ended, Do does nothing else.
+// last of its callers has left; its value is then dropped. Otherwise it is not
+// cancelled, after it has ended neither, for the value may depend on it. As all
+// callers get that, it should not depend on who the first one was. A caller
+// leaves when ctx ends; Do then returns at once, and its error matches the
+// error and the cause of ctx. If ctx has already ended, Do does nothing else.
 //
 // If the last caller of a run has left, the next Do of its key waits until
-// that run has ended, and then runs its own fn: the runs of a key do not
-// overlap, but for [Flight.Forget]. So fn must not call Do for its own key.
+// that run or its own ctx has ended, and then runs its own fn: the runs of a
+// key do not overlap, but for [Flight.Forget]. So fn must not call Do for its
+// own key.
 //
 // A panic in fn becomes a [*PanicError] for all callers, a Goexit becomes
 // [ErrGoexit]. Do panics if fn is nil.
@@ -140,7 +144,8 @@ func (f *Flight[K, V]) leave(c *flight) {
 }
 
 // Forget makes the next Do for key run its own fn, even while an earlier run
-// is under way, whose callers still get its result.
+// is under way, whose callers still get its result, or a run that everybody has
+// left does not end.
 func (f *Flight[K, V]) Forget(key K) {
 	f.mu.Lock()
 	delete(f.flying, key)

@@ -38,6 +38,12 @@
 // for matches [ErrAbandoned]. Both match the context's error and its cause
 // too. [Results.Err] puts the failures together as an [*Error].
 //
+// To tell results apart, ask for ErrNotRun first, then for ErrAbandoned, a
+// *PanicError, [context.DeadlineExceeded] and [context.Canceled]: each may
+// match those after it. A task that was cancelled returns what it likes,
+// often the cause, as net/http does; so under FailFast several tasks may
+// return the first failure. [Error.First] is the original.
+//
 // When ctx ends during a call, some tasks may have succeeded, some failed and
 // some not been run. Whether the call was cut short as a whole is what
 // ctx.Err() tells after it.
@@ -99,7 +105,8 @@ func (rs Results[T]) Err() error {
 }
 
 // Join returns all values if every task succeeded, and otherwise nil and
-// [Results.Err].
+// [Results.Err]. Where values must be closed, close those of [Results.Values]
+// then.
 func (rs Results[T]) Join() ([]T, error) {
 	if err := rs.Err(); err != nil {
 		return nil, err

@@ -413,6 +413,29 @@ func TestRepanic(t *testing.T) {
 	})
 }
 
+func TestRepanicDiscardsWhatNobodyGets(t *testing.T) {
+	for _, run := range []engine{runAll, runGroup} {
+		synctest.Test(t, func(t *testing.T) {
+			discarded := 0
+			var p any
+			func() {
+				defer func() { p = recover() }()
+				run(t.Context(), 4, func(_ context.Context, i int) (int, error) {
+					if i == 0 {
+						panic(errBoom)
+					}
+					return i, nil
+				}, gather.Repanic(), gather.OnDiscard(func(int) {
+					discarded++
+					panic("in OnDiscard")
+				}))
+			}()
+			assert.Equal(t, 3, discarded, "a panic keeps none from its turn")
+			assert.Equal(t, "in OnDiscard", p)
+		})
+	}
+}
+
 func TestABarrierAmongAllTasksCompletes(t *testing.T) {
 	const n = 5000
 	for name, run := range engines {

@@ -11,6 +11,10 @@ import (
 //
 // A Group is made by [NewGroup], may be used by several goroutines at once,
 // and must not be copied. After [Group.Wait] it may be used again.
+//
+// When its context has ended, or a task has failed with [FailFast], tasks that
+// wait and those that are still added are not run: their results match
+// [ErrNotRun].
 type Group[T any] struct {
 	*config
 	discard func(T)
@@ -43,7 +47,8 @@ type groupRun[T any] struct {
 // NewGroup returns a Group whose tasks get ctx, or with [FailFast] a context
 // derived from it.
 //
-// NewGroup takes the options of [All].
+// NewGroup takes the options of [All]; what they say of the end of the call is
+// then true of Wait.
 func NewGroup[T any](ctx context.Context, opts ...Option) *Group[T] {
 	c := newConfig("NewGroup", batchOptions, opts)
 	discard := discardOf[T](c)
@@ -65,7 +70,7 @@ func (g *Group[T]) Go(task Task[T]) {
 
 // TryGo adds the task if it can start now, and reports whether it did: not if
 // as many tasks as [Limit] allows run or wait, nor if the group's context has
-// ended. It panics if task is nil.
+// ended. A task that it did not add has no result. It panics if task is nil.
 func (g *Group[T]) TryGo(task Task[T]) bool {
 	if task == nil {
 		panic("gather: TryGo of a nil task")
@@ -81,8 +86,12 @@ func (g *Group[T]) TryGo(task Task[T]) bool {
 }
 
 // Wait returns when all tasks have ended, also those that were added
-// meanwhile, with the results in the order in which the tasks were added. The
-// tasks added after that are a new start, with results and [FailFast] of
+// meanwhile, with the results in the order in which the tasks were added. (Who
+// adds tasks from several goroutines and must know which result is whose puts
+// that into the value.) Concurrent Waits get the same results. A task must not
+// wait for its own group.
+//
+// The tasks added after that are a new start, with results and [FailFast] of
 // their own.
 func (g *Group[T]) Wait() Results[T] {
 	g.mu.Lock()
@@ -105,7 +114,7 @@ func (g *Group[T]) Wait() Results[T] {
 		r.fail(nil)
 	}
 	if g.has(optRepanic) {
-		repanic(r.results, func() {})
+		repanic(r.results, g.discard)
 	}
 	return r.results
 }
@@ -113,6 +122,9 @@ func (g *Group[T]) Wait() Results[T] {
 // runLocked returns the current run.
 func (g *Group[T]) runLocked() *groupRun[T] {
 	if g.run == nil {
+		if g.ctx == nil {
+			panic("gather: Group not made by NewGroup")
+		}
 		g.run = &groupRun[T]{ctx: g.ctx, results: Results[T]{}}
 		if g.has(optFailFast) {
 			g.run.ctx, g.run.fail = context.WithCancelCause(g.ctx)

@@ -4,7 +4,8 @@ import "context"
 
 // All2 runs two tasks of different types and returns when both have ended.
 //
-// All2 to All5 take the options of [All]. They panic if a task is nil.
+// All2 to All5 take the options of [All]; one [OnDiscard] serves all tasks of
+// its type. They panic if a task is nil.
 func All2[A, B any](ctx context.Context, a Task[A], b Task[B], opts ...Option) (Result[A], Result[B]) {
 	h := newMixed("All2", opts)
 	ra, rb := mix(h, a), mix(h, b)
@@ -43,6 +44,7 @@ type mixed struct {
 	config *config
 	tasks  []Task[none]
 	fail   []func(err error, rank int) // sets the error of the task's result
+	drop   []func()                    // discards the value of the task's result
 }
 
 func newMixed(call string, opts []Option) *mixed {
@@ -64,13 +66,27 @@ func mix[T any](h *mixed, task Task[T]) *Result[T] {
 		return none{}, err
 	})
 	h.fail = append(h.fail, func(err error, rank int) { r.Err, r.rank = err, rank })
+	h.drop = append(h.drop, func() {
+		if discard != nil {
+			discard(r.Value)
+		}
+	})
 	return r
 }
 
 func (h *mixed) run(ctx context.Context) {
 	h.config.checkDiscards(h.call)
-	b := &batch[Task[none], none]{ctx: ctx, in: h.tasks, fn: call[none], config: h.config.unbounded()}
-	for i, r := range b.run() {
+	b := &batch[Task[none], none]{ctx: ctx, in: h.tasks, fn: call[none], config: h.config.without(optTimeout | optAbandon | optRepanic)}
+	results := b.run()
+	for i, r := range results {
 		h.fail[i](r.Err, r.rank)
+	}
+	if p := firstPanic(results); p != nil && h.config.has(optRepanic) {
+		for i, r := range results {
+			if r.Err == nil {
+				defer h.drop[i]()
+			}
+		}
+		panic(p)
 	}
 }

@@ -105,3 +105,19 @@ func TestAll2KeepsWhichFailedFirst(t *testing.T) {
 		assert.Equal(t, errBoom, all.First())
 	})
 }
+
+func TestAll2Repanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		discarded := make(chan string, 2)
+		p := requirePanic(t, func() {
+			gather.All2(t.Context(), func(context.Context) (int, error) { panic(errBoom) }, give("two"),
+				gather.Repanic(), gather.OnDiscard(func(v string) { discarded <- v }))
+		})
+		require.ErrorIs(t, p, errBoom)
+		assert.Equal(t, "two", <-discarded)
+
+		a, b := gather.All2(t.Context(), give(1), give("two"), gather.Repanic())
+		assert.Equal(t, 1, a.Value)
+		assert.Equal(t, "two", b.Value)
+	})
+}

@@ -64,14 +64,16 @@ func FailFast() Option { return Option{kind: optFailFast} }
 
 // TaskTimeout gives each task a context that ends d after the task was
 // started, with [context.DeadlineExceeded]. A task that ignores it is waited
-// for all the same, unless [Abandon] is given. The caller's own deadline looks
-// the same in a result; after the call ctx.Err() tells whether it has passed.
-// Zero means no limit of time. It panics if d is negative.
+// for all the same, and if it then succeeds, it has succeeded; unless
+// [Abandon] is given. The caller's own deadline looks the same in a result;
+// after the call ctx.Err() tells whether it has passed. Zero means no limit of
+// time. It panics if d is negative.
 //
 // The context ends with the task too, so that a value that depends on it does
-// not outlive the task. [First] and [Quorum] differ: there the context is
-// cancelled, with DeadlineExceeded as its cause, and lives on if the task
-// succeeds within d.
+// not outlive the task. [First] and [Quorum] differ: there a task that has not
+// returned after d is abandoned, and its context, which has no deadline of its
+// own, is cancelled with DeadlineExceeded as the cause. That of a task which
+// succeeds within d lives on.
 func TaskTimeout(d time.Duration) Option {
 	if d < 0 {
 		panic(fmt.Sprintf("gather: TaskTimeout(%v), less than 0", d))
@@ -84,7 +86,8 @@ func Ordered() Option { return Option{kind: optOrdered} }
 
 // Stagger makes [First] and [Quorum] start only as many tasks as have to
 // succeed, and one more whenever a task has failed or d has passed since the
-// last start: a hedge. Zero means at once. It panics if d is negative.
+// last start, a hedge, but not beyond [Limit]. Zero starts all tasks at once,
+// as without Stagger. It panics if d is negative.
 func Stagger(d time.Duration) Option {
 	if d < 0 {
 		panic(fmt.Sprintf("gather: Stagger(%v), less than 0", d))
@@ -95,20 +98,25 @@ func Stagger(d time.Duration) Option {
 // Abandon waits for a task no longer than its context lasts, be it ended by
 // the caller, [FailFast] or [TaskTimeout]. A task that has not returned by
 // then is left to itself: its error matches [ErrAbandoned], its goroutine
-// lives for as long as it takes, it counts no more towards [Limit], and what
-// it returns goes to [OnDiscard]; a late error or panic goes nowhere.
+// lives for as long as it takes, it counts no more towards [Limit], and the
+// value that it returns goes to [OnDiscard]. A late error or panic goes
+// nowhere; that is what becomes of the error of a task, too, that returns as
+// soon as its context ends.
 //
 // First and Quorum do so without being told.
 func Abandon() Option { return Option{kind: optAbandon} }
 
 // OnDiscard has f called with each value that a task returned, with a nil
-// error, too late to be in the call's results: there is nobody else to close
-// it. A call calls f concurrently, in the goroutines of the tasks, possibly
-// after it has returned.
+// error, but nobody gets: it came after [Abandon], [First] or [Quorum] had
+// ceased to wait, or after the loop over a [Stream] was left, or the call
+// panics by [Repanic]. A value in the results is the caller's, beside the
+// failures of others too. A call calls f concurrently, in the goroutines of the
+// tasks, possibly after it has returned.
 //
 // T must be the type of the call's values; All2 to All5 take an OnDiscard for
 // each of their types. A type that the call does not have, a type given twice
-// and a nil f panic. A panic in f is not recovered.
+// and a nil f panic. A panic in f is not recovered: in the goroutine of a task
+// it ends the program.
 func OnDiscard[T any](f func(T)) Option {
 	if f == nil {
 		panic("gather: OnDiscard(nil)")
@@ -118,9 +126,13 @@ func OnDiscard[T any](f func(T)) Option {
 
 // Repanic makes a panic in a task panic in the caller, with the [*PanicError]
 // of the first task that panicked, once all tasks have ended. Without
-// [FailFast] the other tasks run to their end before. [First] and [Quorum]
-// cancel what still runs and wait for it; they do not see a panic that comes
-// after they have returned. [Stream] panics where it would have reported the
+// [FailFast] the other tasks run to their end before. The values of those that
+// succeeded go to [OnDiscard].
+//
+// To [First] and [Quorum] a panic is a failure like any other. If there was one
+// when they come to their end, they cancel what still runs, wait for it and
+// panic, even if enough tasks have succeeded; one that comes later they do not
+// see. [Group.Wait] panics, and [Stream] where it would have reported the
 // result.
 func Repanic() Option { return Option{kind: optRepanic} }
 
@@ -178,17 +190,16 @@ func (c *config) bounded() bool {
 	return c.timed() || c.has(optAbandon)
 }
 
-func (c *config) timed() bool { return c != nil && c.timeout > 0 }
+func (c *config) timed() bool { return c.has(optTimeout) && c.timeout > 0 }
 
-// unbounded returns c without what bounds a task.
-func (c *config) unbounded() *config {
-	if !c.bounded() {
-		return c
+// without returns c as if the options o had not been given.
+func (c *config) without(o options) *config {
+	if c == nil {
+		return nil
 	}
-	u := *c
-	u.given &^= optAbandon
-	u.timeout = 0
-	return &u
+	w := *c
+	w.given &^= o
+	return &w
 }
 
 // discardOf returns the function of the OnDiscard for T, or nil.

@@ -19,11 +19,15 @@ var errSettled = errors.New("gather: enough tasks have succeeded, or too few can
 //
 // If ctx ends before, First returns at once too; the error then lists those
 // that failed, were not started ([ErrNotRun]) or not waited for
-// ([ErrAbandoned]). Without tasks the error matches ErrNotRun.
+// ([ErrAbandoned]). Without tasks the error is no *Error but matches ErrNotRun.
 //
 // The context of the task that won is not cancelled: its value, such as an
 // open response, may depend on it. It ends when ctx does, and holds a little
-// memory until then.
+// memory until then; so under a ctx that lives long, give First one of its own
+// and cancel that when done with the value.
+//
+// To First a task has succeeded if its error is nil. A response that only
+// tells of a failure, by an HTTP status for instance, should become an error.
 //
 // With [Stagger], First starts the tasks one after another. It takes [Limit],
 // [TaskTimeout], OnDiscard and [Repanic] too, and [Abandon], which changes
@@ -76,7 +80,7 @@ func runRace[T any](ctx context.Context, call string, need int, tasks []Task[T],
 	}
 	c.checkDiscards(call)
 	if need > len(tasks) {
-		err := fmt.Errorf("%w: %s needs %d of %d tasks", ErrNotRun, call, need, len(tasks))
+		err := &endedError{what: ErrNotRun, cause: fmt.Errorf("%s needs %d of %d tasks", call, need, len(tasks))}
 		for i := range r.results {
 			r.results[i].Err = err
 		}
@@ -153,16 +157,26 @@ func (r *race[T]) start(i int) {
 }
 
 // withTimeout gives task a time limit, which [context.WithTimeout] cannot:
-// once the task has won, its context must not end any more.
+// once the task has won, its context must not end any more. A task that
+// overstays is left to itself, for the others wait for its place.
 func (r *race[T]) withTimeout(task Task[T], cancel context.CancelCauseFunc) Task[T] {
 	return func(ctx context.Context) (T, error) {
-		timer := time.AfterFunc(r.timeout, func() { cancel(context.DeadlineExceeded) })
+		timer := time.NewTimer(r.timeout)
 		defer timer.Stop()
-		v, err := task(ctx)
-		if err != nil && context.Cause(ctx) == context.DeadlineExceeded && !errors.Is(err, context.DeadlineExceeded) { //nolint:errorlint // the very value given to cancel
-			err = &endedError{what: err, ended: context.DeadlineExceeded, cause: context.DeadlineExceeded}
+		out := make(chan outcome[T])
+		left := make(chan struct{})
+		defer close(left)
+		r.running.Go(func() {
+			settle(ctx, task, func(res Result[T]) { deliver(outcome[T]{Result: res}, out, left, r.discard) })
+		})
+		select {
+		case o := <-out:
+			return o.Value, o.Err
+		case <-timer.C:
+			cancel(context.DeadlineExceeded)
+			var zero T
+			return zero, &endedError{what: ErrAbandoned, ended: context.DeadlineExceeded, cause: context.DeadlineExceeded}
 		}
-		return v, err
 	}
 }
 
@@ -198,7 +212,10 @@ func (r *race[T]) finish(need int) (Results[T], error) {
 	}
 	close(r.left)
 	if r.has(optRepanic) {
-		repanic(r.results, r.running.Wait)
+		if firstPanic(r.results) != nil {
+			r.running.Wait()
+		}
+		repanic(r.results, r.discard)
 	}
 	if enough {
 		return r.results, nil

@@ -165,20 +165,46 @@ func TestTheWinnersContextLivesOn(t *testing.T) {
 	}
 }
 
-func TestFirstWithTaskTimeout(t *testing.T) {
+func TestRaceWithTaskTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		discarded := make(chan int, 2)
 		_, err := gather.First(t.Context(), []gather.Task[int]{
 			func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() },
-			func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, context.Cause(ctx) },
-			after(0, 0, errBoom),
-		}, gather.TaskTimeout(time.Second))
+			stubborn(time.Hour, 1, nil), // does not hold up the call, nor the tasks after it
+			stubborn(time.Hour, 2, errBoom),
+			fail(3, errBoom),
+			func(context.Context) (int, error) { runtime.Goexit(); return 4, nil },
+		}, gather.TaskTimeout(time.Second), gather.Limit(1), gather.OnDiscard(func(v int) { discarded <- v }))
+		assert.Equal(t, 3*time.Second, time.Since(start))
 		var all *gather.Error
 		require.ErrorAs(t, err, &all)
-		require.ErrorIs(t, all.Failed[0].Err, context.DeadlineExceeded)
-		require.ErrorIs(t, all.Failed[0].Err, context.Canceled, "what the task returned is kept")
-		require.EqualError(t, all.Failed[0].Err, "context canceled: context deadline exceeded")
-		assert.Equal(t, context.DeadlineExceeded, all.Failed[1].Err)
-		assert.Equal(t, errBoom, all.Failed[2].Err)
+		for _, f := range all.Failed[:3] {
+			require.ErrorIs(t, f, gather.ErrAbandoned)
+			require.ErrorIs(t, f, context.DeadlineExceeded)
+			require.NotErrorIs(t, f, context.Canceled)
+			require.EqualError(t, f.Err, "gather: task abandoned: context deadline exceeded")
+		}
+		assert.Equal(t, errBoom, all.Failed[3].Err)
+		assert.Equal(t, gather.ErrGoexit, all.Failed[4].Err)
+		time.Sleep(2 * time.Hour)
+		assert.Equal(t, 1, <-discarded)
+		assert.Empty(t, discarded)
+	})
+}
+
+func TestTaskTimeoutOfARaceCancels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		causes := make(chan error, 1)
+		_, err := gather.First(t.Context(), []gather.Task[int]{func(ctx context.Context) (int, error) {
+			_, ok := ctx.Deadline()
+			assert.False(t, ok)
+			<-ctx.Done()
+			causes <- context.Cause(ctx)
+			return 0, ctx.Err()
+		}}, gather.TaskTimeout(time.Second))
+		require.ErrorIs(t, err, gather.ErrAbandoned)
+		assert.Equal(t, context.DeadlineExceeded, <-causes)
 	})
 }
 
@@ -317,7 +343,7 @@ func TestQuorumStartsWhatItNeedsUnderStagger(t *testing.T) {
 func TestRacePanicsAgainAfterAllHaveEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		discarded := make(chan int, 1)
+		discarded := make(chan int, 3)
 		p := requirePanic(t, func() {
 			_, _ = gather.First(t.Context(), []gather.Task[int]{
 				func(context.Context) (int, error) { panic(errBoom) },
@@ -328,6 +354,11 @@ func TestRacePanicsAgainAfterAllHaveEnded(t *testing.T) {
 		require.ErrorIs(t, p, errBoom)
 		assert.Equal(t, time.Minute, time.Since(start))
 		assert.Equal(t, 2, <-discarded)
+		assert.Equal(t, 1, <-discarded, "the winner's value, which nobody got")
+
+		results, err := gather.Quorum(t.Context(), 1, []gather.Task[int]{give(1)}, gather.Repanic())
+		require.NoError(t, err)
+		assert.Equal(t, []int{1}, results.Values())
 	})
 }
 

@@ -24,21 +24,24 @@ var errLeft = errors.New("gather: the loop over the stream was left")
 // of its item, as soon as it is there; with [Ordered], in the order of the
 // items. It works on a sequence of any length: at most [Limit] items, by
 // default 64, are in flight, from when they are taken from in to when their
-// results are yielded.
+// results are yielded to the body of the loop. With Ordered a slow item thus
+// holds back those after it.
 //
 // Leaving the loop early cancels the calls that are in flight and waits for
 // them; their values go to [OnDiscard]. The context that fn gets ends with
 // the loop in any case.
 //
-// If ctx ends, or a call fails with [FailFast], no further item is started.
-// After the results of those in flight the loop then gets one last pair: the
-// index of the first item that was not run, if there is one, and an error
-// that matches [ErrNotRun]. If in panics or calls Goexit, the last pair has
-// that as its error.
+// If ctx ends, or a call fails with [FailFast], before in has come to its end,
+// no further item is run. After the results of those in flight the loop then
+// gets one last pair: the index of the first item that was not run, and an
+// error that matches [ErrNotRun]. If in panics or calls Goexit, the last pair
+// has that as its error.
 //
-// A loop runs in in a goroutine of its own and waits for it. So a sequence
-// that blocks should watch ctx, and a loop over it that may be left early
-// should cancel ctx before.
+// A loop runs in in a goroutine of its own and waits for it, at its end, when
+// it is left and after a failure with FailFast. So a sequence that blocks
+// should watch ctx, and the body should cancel ctx before it leaves. A
+// sequence that ends because ctx has ended is at its end: ask ctx.Err() after
+// the loop.
 //
 // Stream takes [Limit], [FailFast], [TaskTimeout], [Ordered], [Abandon],
 // OnDiscard and [Repanic]. Each loop over the returned sequence is a run of
