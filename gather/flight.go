@@ -47,12 +47,15 @@ type flight struct {
 // none may change or close it; shared tells whether others have asked too.
 //
 // The function runs in a goroutine of its own, with the values of the context
-// of the caller who started it but not with its end: it is cancelled when the
-// last of its callers has left; its value is then dropped. Otherwise it is not
-// cancelled, after it has ended neither, for the value may depend on it. As all
-// callers get that, it should not depend on who the first one was. A caller
-// leaves when ctx ends; Do then returns at once, and its error matches the
-// error and the cause of ctx. If ctx has already ended, Do does nothing else.
+// of the caller who started it but not with its end. Its context is cancelled
+// when the last of its callers has left, and what it then returns is dropped.
+// If it returns before that, its context is left alone, for the value may
+// depend on it. As all callers get the value, it should not depend on who the
+// first one was.
+//
+// A caller leaves when ctx ends: Do then returns at once, and its error matches
+// the error and the cause of ctx. If ctx has already ended, Do does nothing
+// else.
 //
 // If the last caller of a run has left, the next Do of its key waits until
 // that run or its own ctx has ended, and then runs its own fn: the runs of a
@@ -143,9 +146,9 @@ func (f *Flight[K, V]) leave(c *flight) {
 	}
 }
 
-// Forget makes the next Do for key run its own fn, even while an earlier run
-// is under way, whose callers still get its result, or a run that everybody has
-// left does not end.
+// Forget makes the next Do for key run its own fn at once, even while an
+// earlier run is under way, whose callers still get its result. It thus frees a
+// key, too, whose run was left by everybody but does not end.
 func (f *Flight[K, V]) Forget(key K) {
 	f.mu.Lock()
 	delete(f.flying, key)

@@ -86,10 +86,10 @@ func (g *Group[T]) TryGo(task Task[T]) bool {
 }
 
 // Wait returns when all tasks have ended, also those that were added
-// meanwhile, with the results in the order in which the tasks were added. (Who
-// adds tasks from several goroutines and must know which result is whose puts
-// that into the value.) Concurrent Waits get the same results. A task must not
-// wait for its own group.
+// meanwhile, with the results in the order in which the tasks were added. Where
+// several goroutines add tasks, the values should tell whose they are.
+// Concurrent Waits get the same results. A task must not wait for its own
+// group.
 //
 // The tasks added after that are a new start, with results and [FailFast] of
 // their own.

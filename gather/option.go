@@ -63,11 +63,11 @@ func Limit(n int) Option {
 func FailFast() Option { return Option{kind: optFailFast} }
 
 // TaskTimeout gives each task a context that ends d after the task was
-// started, with [context.DeadlineExceeded]. A task that ignores it is waited
-// for all the same, and if it then succeeds, it has succeeded; unless
-// [Abandon] is given. The caller's own deadline looks the same in a result;
-// after the call ctx.Err() tells whether it has passed. Zero means no limit of
-// time. It panics if d is negative.
+// started, with [context.DeadlineExceeded]. Unless [Abandon] is given, a task
+// that ignores it is waited for all the same, and has succeeded if it returns a
+// nil error. The caller's own deadline looks the same in a result; after the
+// call ctx.Err() tells whether it has passed. Zero means no limit of time. It
+// panics if d is negative.
 //
 // The context ends with the task too, so that a value that depends on it does
 // not outlive the task. [First] and [Quorum] differ: there a task that has not
@@ -100,8 +100,7 @@ func Stagger(d time.Duration) Option {
 // then is left to itself: its error matches [ErrAbandoned], its goroutine
 // lives for as long as it takes, it counts no more towards [Limit], and the
 // value that it returns goes to [OnDiscard]. A late error or panic goes
-// nowhere; that is what becomes of the error of a task, too, that returns as
-// soon as its context ends.
+// nowhere. A task that returns as soon as its context ends is late too.
 //
 // First and Quorum do so without being told.
 func Abandon() Option { return Option{kind: optAbandon} }
