@@ -552,6 +552,7 @@ func TestNilTasksPanic(t *testing.T) {
 		"gather: All3 with a nil task":                 func() { gather.All3(ctx, ok, gather.Task[string](nil), ok) },
 		"gather: Stream of a nil sequence or function": func() { gather.Stream[int, int](ctx, nil, square) },
 		"gather: Go of a nil task":                     func() { gather.NewGroup[int](ctx).Go(nil) },
+		"gather: Group not made by NewGroup":           func() { new(gather.Group[int]).Go(ok) },
 		"gather: TryGo of a nil task":                  func() { gather.NewGroup[int](ctx).TryGo(nil) },
 		"gather: Do of a nil function":                 func() { _, _, _ = new(gather.Flight[int, int]).Do(ctx, 1, nil) },
 	} {
