@@ -29,9 +29,14 @@ func attempt[T any](ctx context.Context, c *config, discard func(T), task Task[T
 	}
 }
 
-// settle runs task and calls report with its outcome exactly once, whatever
-// the task does. If the task calls [runtime.Goexit], settle does not return.
+// settle runs task, unless ctx has ended, and calls report with its outcome
+// exactly once, whatever the task does. If the task calls [runtime.Goexit],
+// settle does not return.
 func settle[T any](ctx context.Context, task Task[T], report func(Result[T])) {
+	if ctx.Err() != nil {
+		report(Result[T]{Err: ended(ErrNotRun, ctx)})
+		return
+	}
 	r := Result[T]{Err: ErrGoexit} // stands if the task does not return
 	defer func() {
 		if p := recover(); p != nil {

@@ -40,7 +40,8 @@ type batch[In, Out any] struct {
 
 	standbys atomic.Int64 // workers that have been started and had no item yet
 	room     atomic.Int64 // how many workers may still be started; less than 0: none
-	ranks    atomic.Int64 // how many workers have begun, for their pace
+	names    atomic.Int64 // the name given last to a worker, for its pace
+	leader   atomic.Int64 // the name of the worker that the others let go first
 	worker   func()       // b.work, bound once
 
 	failures atomic.Int64
@@ -133,17 +134,18 @@ func (b *batch[In, Out]) drain(standby bool) (panicked bool) {
 		}
 		if p := recover(); p != nil {
 			b.failed(i, newPanicError(p))
-			panicked = true
 		} else {
 			b.failed(i, ErrGoexit) // and the goroutine goes on exiting
 		}
+		panicked = true
 	}()
 
 	// The loop reads copies: the counter shares its cache line with the batch.
 	ctx, in, fn, results := b.ctx, b.in, b.fn, b.results
 	done, bounded := ctx.Done(), b.bounded()
-	p := pace{rank: int(b.ranks.Add(1)) - 1}
+	p := pace{name: b.names.Add(1), last: -1}
 	for {
+		p.await(&b.next, &b.leader)
 		select {
 		case <-done:
 			i = -1
@@ -179,8 +181,9 @@ func (b *batch[In, Out]) drain(standby bool) (panicked bool) {
 
 // attempt calls fn for item i within the limits of the options.
 func (b *batch[In, Out]) attempt(i int) (Out, error) {
+	item := b.in[i] // an abandoned task may begin when the caller has in back
 	return attempt(b.ctx, b.config, b.discard, func(ctx context.Context) (Out, error) {
-		return b.fn(ctx, b.in[i])
+		return b.fn(ctx, item)
 	})
 }
 

@@ -65,20 +65,21 @@ func runGroup(ctx context.Context, n int, fn func(context.Context, int) (int, er
 
 func runStream(ctx context.Context, n int, fn func(context.Context, int) (int, error), opts ...gather.Option) gather.Results[int] {
 	results := make(gather.Results[int], n)
-	seen := 0
+	seen := make([]bool, n)
+	var last gather.Result[int]
 	for i, r := range gather.Stream(ctx, slices.Values(upTo(n)), fn, opts...) {
-		seen++
-		if errors.Is(r.Err, gather.ErrNotRun) { // the last pair: nothing from here on was run
-			seen += n - i - 1
-			for ; i < n; i++ {
-				results[i] = r
-			}
-			break
+		if seen[i] {
+			panic(fmt.Sprintf("two results of %d", i))
 		}
-		results[i] = r
+		seen[i], results[i], last = true, r, r
 	}
-	if seen != n {
-		panic(fmt.Sprintf("%d of %d results", seen, n))
+	for i := range results {
+		if !seen[i] { // only after a last pair that says so
+			if !errors.Is(last.Err, gather.ErrNotRun) {
+				panic(fmt.Sprintf("no result of %d", i))
+			}
+			results[i] = last
+		}
 	}
 	return results
 }

@@ -30,28 +30,29 @@ var (
 type Error struct {
 	Failed []TaskError
 
-	first int // the index in Failed of the first to have happened
+	first TaskError // the one of them that happened first; zero in an Error made by hand
 }
 
 // First returns the error of the task that failed first in time, as the task
 // returned it. In an Error made by hand it is that of Failed[0].
 func (e *Error) First() error {
-	if len(e.Failed) == 0 {
-		return nil
+	if e.first.Err != nil {
+		return e.first.Err
 	}
-	return e.Failed[e.first].Err
+	if len(e.Failed) > 0 {
+		return e.Failed[0].Err
+	}
+	return nil
 }
 
 // Unwrap returns the failures: the one that happened first, then the others
 // in the order of Failed.
 func (e *Error) Unwrap() []error {
-	if len(e.Failed) == 0 {
-		return nil
-	}
 	errs := make([]error, 0, len(e.Failed))
-	errs = append(errs, e.Failed[e.first])
-	for i, f := range e.Failed {
-		if i != e.first {
+	for _, f := range e.Failed {
+		if f.Index == e.first.Index && f.Key == e.first.Key {
+			errs = slices.Insert(errs, 0, error(f))
+		} else {
 			errs = append(errs, f)
 		}
 	}
@@ -139,7 +140,7 @@ func (f *failures) err() error {
 			first = i
 		}
 	}
-	return &Error{Failed: f.failed, first: first}
+	return &Error{Failed: f.failed, first: f.failed[first]}
 }
 
 func (f *failures) Len() int           { return len(f.failed) }

@@ -116,3 +116,17 @@ func TestPanicOfANestedCallIsNotRaisedAgain(t *testing.T) {
 		assert.Equal(t, "inside", p.Value)
 	})
 }
+
+func TestFirstOfAnErrorThatWasChanged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var all *gather.Error
+		require.ErrorAs(t, gather.All(t.Context(), []gather.Task[int]{
+			after(time.Second, 0, io.EOF), after(0, 1, errBoom),
+		}).Err(), &all)
+		all.Failed = all.Failed[:1]
+		assert.Equal(t, errBoom, all.First())
+		require.ErrorIs(t, all, io.EOF)
+		assert.Len(t, all.Unwrap(), 1)
+		assert.Equal(t, io.EOF, (&gather.Error{Failed: all.Failed}).First())
+	})
+}

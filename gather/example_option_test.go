@@ -84,10 +84,10 @@ func (c *conn) Close() error {
 }
 
 func ExampleOnDiscard() {
-	won, closed := make(chan struct{}), make(chan struct{})
+	dialing, won, closed := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	c, err := gather.First(context.Background(), []gather.Task[io.Closer]{
-		func(context.Context) (io.Closer, error) { return &conn{"quick"}, nil },
-		func(context.Context) (io.Closer, error) { <-won; return &conn{"slow"}, nil },
+		func(context.Context) (io.Closer, error) { <-dialing; return &conn{"quick"}, nil },
+		func(context.Context) (io.Closer, error) { close(dialing); <-won; return &conn{"slow"}, nil },
 	}, gather.OnDiscard(func(c io.Closer) {
 		defer close(closed)
 		c.Close()

@@ -35,11 +35,12 @@ type Flight[K comparable, V any] struct {
 type flight struct {
 	id     string                  // its key in the singleflight group
 	cancel context.CancelCauseFunc // of the context of the run
-	done   chan struct{}           // closed by the run when fn has ended
+	done   chan struct{}           // closed by the run at its end
 
-	waiting int  // callers, guarded by mu; at 0 the run is cancelled and cannot be joined
-	shared  bool // more than one has called; guarded by mu, final once done is closed
-	goexit  bool // fn called Goexit, so singleflight delivers nothing; set before done is closed
+	waiting int   // callers, guarded by mu; at 0 the run is cancelled and cannot be joined
+	shared  bool  // more than one has called; guarded by mu, final once done is closed
+	err     error // what the run came to, set before done is closed
+	exited  bool  // its goroutine exits, so that singleflight delivers nothing; set before done is closed
 }
 
 // Do returns what fn returns, or, if a run for key is under way, what that
@@ -79,8 +80,8 @@ func (f *Flight[K, V]) Do(ctx context.Context, key K, fn Task[V]) (v V, shared b
 		}
 		select {
 		case <-c.done:
-			if c.goexit {
-				return v, c.shared, ErrGoexit
+			if c.exited {
+				return v, c.shared, c.err
 			}
 			r := <-result    // which is sent right after done is closed
 			v, _ = r.Val.(V) // which fails for a nil interface only
@@ -122,17 +123,20 @@ func (f *Flight[K, V]) board(ctx context.Context, key K, fn Task[V]) (*flight, <
 
 // fly is the run of c.
 func (f *Flight[K, V]) fly(ctx context.Context, c *flight, key K, fn Task[V]) (v V, err error) {
-	settle(ctx, fn, func(r Result[V]) {
-		v, err = r.Value, r.Err
+	// fn may call Goexit and panic on the way out: what settle reports does not
+	// tell whether the goroutine goes on.
+	c.exited = true
+	defer func() {
 		f.mu.Lock()
 		if f.flying[key] == c { // not so after Forget
 			delete(f.flying, key)
 		}
 		f.mu.Unlock()
-		c.goexit = err == ErrGoexit //nolint:errorlint // the very value, from settle
 		close(c.done)
-	})
-	return v, err
+	}()
+	settle(ctx, fn, func(r Result[V]) { v, c.err = r.Value, r.Err })
+	c.exited = false
+	return v, c.err
 }
 
 // leave takes a caller away from c.

@@ -254,3 +254,18 @@ func TestFlightUnderLoad(t *testing.T) {
 		assert.EqualValues(t, 1, running[k].peak.Load(), "runs of a key do not overlap")
 	}
 }
+
+func TestFlightGoexitAndPanicOnTheWayOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f gather.Flight[string, int]
+		_, _, err := f.Do(t.Context(), "k", func(context.Context) (int, error) {
+			defer panic(errBoom)
+			runtime.Goexit()
+			return 1, nil
+		})
+		require.ErrorIs(t, err, errBoom)
+		v, _, err := f.Do(t.Context(), "k", func(context.Context) (int, error) { return 42, gather.ErrGoexit })
+		assert.Equal(t, gather.ErrGoexit, err)
+		assert.Equal(t, 42, v, "returned, not exited")
+	})
+}

@@ -366,6 +366,23 @@ func TestAbandonAtTheTaskTimeoutFreesTheLimit(t *testing.T) {
 	})
 }
 
+func TestAbandonDoesNotReadTheSliceAfterTheCall(t *testing.T) {
+	for range 300 {
+		in := upTo(4)
+		got := make(chan int, len(in))
+		gather.Map(t.Context(), in, func(_ context.Context, i int) (int, error) {
+			got <- i
+			return i, nil
+		}, gather.Abandon(), gather.TaskTimeout(1))
+		for i := range in {
+			in[i] = -1
+		}
+		for len(got) > 0 {
+			require.NotEqual(t, -1, <-got)
+		}
+	}
+}
+
 func TestAbandonKeepsWhatComesInTime(t *testing.T) {
 	forEngines(t, func(t *testing.T, run engine) {
 		results := run(t.Context(), 4, func(_ context.Context, i int) (int, error) {

@@ -88,8 +88,7 @@ func (g *Group[T]) TryGo(task Task[T]) bool {
 // Wait returns when all tasks have ended, also those that were added
 // meanwhile, with the results in the order in which the tasks were added. Where
 // several goroutines add tasks, the values should tell whose they are.
-// Concurrent Waits get the same results. A task must not wait for its own
-// group.
+// Concurrent Waits get the same slice. A task must not wait for its own group.
 //
 // The tasks added after that are a new start, with results and [FailFast] of
 // their own.
@@ -105,8 +104,11 @@ func (g *Group[T]) Wait() Results[T] {
 		<-idle
 		g.mu.Lock()
 	}
-	if g.run == r { // not so if another Wait was first
+	discard := g.discard
+	if g.run == r {
 		g.run = nil
+	} else { // another Wait was first
+		discard = nil
 	}
 	g.mu.Unlock()
 
@@ -114,7 +116,7 @@ func (g *Group[T]) Wait() Results[T] {
 		r.fail(nil)
 	}
 	if g.has(optRepanic) {
-		repanic(r.results, g.discard)
+		repanic(r.results, discard)
 	}
 	return r.results
 }
@@ -182,10 +184,6 @@ func (g *Group[T]) work(r *groupRun[T], standby bool) {
 }
 
 func (g *Group[T]) runTask(r *groupRun[T], i int, task Task[T]) {
-	if r.ctx.Err() != nil {
-		g.settle(r, i, Result[T]{Err: ended(ErrNotRun, r.ctx)})
-		return
-	}
 	settle(r.ctx, func(ctx context.Context) (T, error) {
 		return attempt(ctx, g.config, g.discard, task)
 	}, func(res Result[T]) { g.settle(r, i, res) })

@@ -153,3 +153,18 @@ func TestGroupUnderConcurrentUse(t *testing.T) {
 	assert.Equal(t, added.Load(), seen.Load())
 	assert.Equal(t, added.Load(), ran.Load())
 }
+
+func TestConcurrentWaitsDiscardOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var discarded atomic.Int64
+		g := gather.NewGroup[int](t.Context(), gather.Repanic(), gather.OnDiscard(func(int) { discarded.Add(1) }))
+		g.Go(give(1))
+		g.Go(func(context.Context) (int, error) { time.Sleep(time.Second); panic(errBoom) })
+		var waits sync.WaitGroup
+		for range 5 {
+			waits.Go(func() { assert.Panics(t, func() { g.Wait() }) })
+		}
+		waits.Wait()
+		assert.EqualValues(t, 1, discarded.Load())
+	})
+}

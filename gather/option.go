@@ -110,7 +110,7 @@ func Abandon() Option { return Option{kind: optAbandon} }
 // ceased to wait, or after the loop over a [Stream] was left, or the call
 // panics by [Repanic]. A value in the results is the caller's, beside the
 // failures of others too. A call calls f concurrently, in the goroutines of the
-// tasks, possibly after it has returned.
+// tasks or the caller's, possibly after it has returned.
 //
 // T must be the type of the call's values; All2 to All5 take an OnDiscard for
 // each of their types. A type that the call does not have, a type given twice
@@ -124,7 +124,7 @@ func OnDiscard[T any](f func(T)) Option {
 }
 
 // Repanic makes a panic in a task panic in the caller, with the [*PanicError]
-// of the first task that panicked, once all tasks have ended. Without
+// of the first task that panicked, once all have ended or are abandoned. Without
 // [FailFast] the other tasks run to their end before. The values of those that
 // succeeded go to [OnDiscard].
 //

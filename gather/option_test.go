@@ -87,17 +87,17 @@ func TestOnDiscardMustMatchAType(t *testing.T) {
 func TestPanicInOnDiscardEndsTheProgram(t *testing.T) {
 	const env = "GATHER_PANIC_IN_ON_DISCARD"
 	if os.Getenv(env) != "" {
-		left := make(chan struct{})
+		started, left := make(chan struct{}), make(chan struct{})
 		tasks := []gather.Task[int]{
-			func(context.Context) (int, error) { return 1, nil },
-			func(context.Context) (int, error) { <-left; return 2, nil },
+			func(context.Context) (int, error) { <-started; return 1, nil },
+			func(context.Context) (int, error) { close(started); <-left; return 2, nil },
 		}
 		_, err := gather.First(t.Context(), tasks, gather.OnDiscard(func(int) { panic("in OnDiscard") }))
 		require.NoError(t, err)
 		close(left)
 		select {}
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=1m")
 	cmd.Env = append(os.Environ(), env+"=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

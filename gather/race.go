@@ -121,19 +121,23 @@ func (r *race[T]) run(need int) (Results[T], error) {
 	for r.ended-r.failed < need && n-r.failed >= need && r.ctx.Err() == nil {
 		for len(r.cancels) < allowed && len(r.cancels)-r.ended < limit {
 			r.start(len(r.cancels))
-			if timer != nil {
+			if tick != nil {
 				timer.Reset(r.stagger)
 			}
 		}
 		select {
 		case o := <-r.out:
 			r.take(o)
-			if o.Err != nil {
-				allowed = min(allowed+1, n)
+			if o.Err != nil && allowed < n {
+				allowed++
 			}
 		case <-tick:
-			allowed = min(allowed+1, n)
-			timer.Reset(r.stagger)
+			if allowed < n {
+				allowed++
+				timer.Reset(r.stagger)
+			} else {
+				tick = nil // all may have started
+			}
 		case <-r.ctx.Done():
 		}
 	}

@@ -387,3 +387,11 @@ func TestRaceUnderLoad(t *testing.T) {
 		}
 	}
 }
+
+func TestStaggerStopsTicking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// With a timer that goes on for ever this would take as long.
+		_, err := gather.First(t.Context(), []gather.Task[int]{after(1000*time.Hour, 1, nil), after(1000*time.Hour, 2, nil)}, gather.Stagger(1))
+		require.NoError(t, err)
+	})
+}

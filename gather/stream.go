@@ -32,10 +32,11 @@ var errLeft = errors.New("gather: the loop over the stream was left")
 // the loop in any case.
 //
 // If ctx ends, or a call fails with [FailFast], before in has come to its end,
-// no further item is run. After the results of those in flight the loop then
-// gets one last pair: the index of the first item that was not run, and an
-// error that matches [ErrNotRun]. If in panics or calls Goexit, the last pair
-// has that as its error.
+// no further item is run: the results of those that had been taken match
+// [ErrNotRun]. One more item is taken, to see whether there is one; its index
+// and such an error are the last pair that the loop gets. With FailFast the
+// first failure comes before the others, unless Ordered has it otherwise. If in
+// panics or calls Goexit, the last pair has that as its error.
 //
 // A loop runs in in a goroutine of its own and waits for it, at its end, when
 // it is left and after a failure with FailFast. So a sequence that blocks
@@ -97,6 +98,12 @@ type stream[In, Out any] struct {
 	freed    chan struct{}     // capacity 1: tells the feeder that inFlight has dropped
 	failures atomic.Int64
 	running  sync.WaitGroup // the feeder and the workers
+
+	// For the loop alone:
+	turn   []int // what turns returns
+	next   int   // with Ordered, the index that comes next
+	failed bool  // with FailFast, whether the first failure has been yielded
+	held   []int // with FailFast, failures that came before the first one
 }
 
 type item[In any] struct {
@@ -108,8 +115,8 @@ func (s *stream[In, Out]) run(ctx context.Context, yield func(int, Result[Out]) 
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	late := make(map[int]Result[Out]) // results not yielded: with Ordered the turn of others comes first
 	defer func() {
+		close(s.left) // before the context ends, for awaitRoom
 		s.cancel(errLeft)
-		close(s.left)
 		s.running.Wait()
 		for len(s.out) > 0 {
 			o := <-s.out
@@ -125,7 +132,7 @@ func (s *stream[In, Out]) run(ctx context.Context, yield func(int, Result[Out]) 
 	s.loop(late, yield)
 }
 
-// loop yields the results.
+// loop yields the results. They are in late until then.
 func (s *stream[In, Out]) loop(late map[int]Result[Out], yield func(int, Result[Out]) bool) {
 	var end outcome[Out]
 	input := s.input
@@ -133,28 +140,43 @@ func (s *stream[In, Out]) loop(late map[int]Result[Out], yield func(int, Result[
 		select {
 		case end = <-input:
 			input = nil
-			continue
 		case o := <-s.out:
-			if !s.has(optOrdered) {
+			late[o.index] = o.Result
+			for _, i := range s.turns(o, late) {
+				r := late[i]
+				delete(late, i)
 				yielded++
-				if !s.yield(o.index, o.Result, yield) {
+				if !s.yield(i, r, yield) {
 					return
 				}
-				continue
-			}
-			late[o.index] = o.Result
-		}
-		for r, ok := late[yielded]; ok; r, ok = late[yielded] {
-			delete(late, yielded)
-			yielded++
-			if !s.yield(yielded-1, r, yield) {
-				return
 			}
 		}
 	}
 	if end.Err != nil {
 		s.yield(end.index, end.Result, yield)
 	}
+}
+
+// turns returns the indexes of the results whose turn has come with o: with
+// Ordered those that follow one another, with FailFast no failure before the
+// first one, whose cancelling the others may overtake it.
+func (s *stream[In, Out]) turns(o outcome[Out], late map[int]Result[Out]) []int {
+	s.turn = s.turn[:0]
+	switch {
+	case s.has(optOrdered):
+		for _, ok := late[s.next]; ok; _, ok = late[s.next] {
+			s.turn = append(s.turn, s.next)
+			s.next++
+		}
+	case s.has(optFailFast) && !s.failed && o.Err != nil && o.rank > 0:
+		s.held = append(s.held, o.index)
+	case s.has(optFailFast) && !s.failed && o.Err != nil:
+		s.failed = true
+		s.turn = append(append(s.turn, o.index), s.held...)
+	default:
+		s.turn = append(s.turn, o.index)
+	}
+	return s.turn
 }
 
 func (s *stream[In, Out]) yield(i int, r Result[Out], yield func(int, Result[Out]) bool) bool {
@@ -194,12 +216,12 @@ func (s *stream[In, Out]) feed() {
 			s.running.Go(func() { s.work(it, true) })
 		} else {
 			// A worker is idle; or there are as many workers as items may be in
-			// flight, this one included, so that one is just becoming idle.
+			// flight, this one included. Then one of them has no item, and takes
+			// this one as soon as it has handed over the result of its last.
 			s.idle.Add(-1)
 			s.items <- it
 		}
 		if !s.awaitRoom() {
-			cut = true
 			break
 		}
 	}
@@ -210,13 +232,19 @@ func (s *stream[In, Out]) feed() {
 }
 
 // awaitRoom waits until another item may be in flight, so that none is taken
-// from in before. It reports whether that came before the end of the context.
+// from in before. It reports whether one is to be taken: when the context has
+// ended too, to see whether there is one, but not when the loop was left.
 func (s *stream[In, Out]) awaitRoom() bool {
 	for s.inFlight.Load() >= s.limit {
 		select {
 		case <-s.freed:
 		case <-s.ctx.Done():
-			return false
+			select {
+			case <-s.left:
+				return false
+			default:
+				return true
+			}
 		}
 	}
 	return true

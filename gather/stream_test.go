@@ -226,9 +226,9 @@ func TestStreamCutShortSaysSo(t *testing.T) {
 					cancel(errBoom)
 				}
 			}
-			assert.Len(t, pairs, int(taken.Load())+1, "what was taken is yielded, then one more pair")
+			assert.Len(t, pairs, int(taken.Load()), "all that was taken is yielded, the last item as not run")
 			last := pairs[len(pairs)-1]
-			assert.EqualValues(t, taken.Load(), last.i)
+			assert.EqualValues(t, taken.Load()-1, last.i)
 			require.ErrorIs(t, last.err, gather.ErrNotRun)
 			require.ErrorIs(t, last.err, errBoom)
 			for _, p := range pairs[:len(pairs)-1] {
@@ -340,5 +340,56 @@ func TestStreamPanicInOnDiscardKeepsNoneFromItsTurn(t *testing.T) {
 			}
 		})
 		assert.Equal(t, 4, discarded)
+	})
+}
+
+func TestStreamYieldsTheFirstFailureFirst(t *testing.T) {
+	for range 2000 {
+		var first error
+		var n atomic.Int64
+		for _, r := range gather.Stream(t.Context(), slices.Values(upTo(20)), func(ctx context.Context, _ int) (int, error) {
+			if n.Add(1) == 4 {
+				return 0, errBoom
+			}
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}, gather.FailFast(), gather.Limit(4)) {
+			if r.Err != nil && first == nil {
+				first = r.Err
+			}
+		}
+		require.Equal(t, errBoom, first)
+	}
+}
+
+func TestStreamWhoseLastItemFailsHasNoFurtherPair(t *testing.T) {
+	for _, limit := range []int{1, 2, 3, 4, 64} {
+		for range 200 {
+			pairs := 0
+			for _, r := range gather.Stream(t.Context(), slices.Values(upTo(3)), func(_ context.Context, i int) (int, error) {
+				if i == 2 {
+					return 0, errBoom
+				}
+				return i, nil
+			}, gather.FailFast(), gather.Limit(limit)) {
+				if pairs++; r.Err != nil && !errors.Is(r.Err, gather.ErrNotRun) {
+					assert.Equal(t, errBoom, r.Err)
+				}
+			}
+			require.Equal(t, 3, pairs, "there is no fourth item")
+		}
+	}
+}
+
+func TestStreamStartsNothingAfterAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		for range gather.Stream(t.Context(), slices.Values(upTo(100)), func(ctx context.Context, _ int) (int, error) {
+			calls.Add(1)
+			assert.NoError(t, ctx.Err())
+			return 0, errBoom
+		}, gather.FailFast(), gather.Limit(1)) {
+		}
+		assert.EqualValues(t, 1, calls.Load())
 	})
 }
