@@ -15,9 +15,9 @@ var (
 	// cause of the ended context, which is the first failure under [FailFast].
 	ErrNotRun = errors.New("gather: task not run")
 
-	// ErrAbandoned is matched by the error of a task that was started but not
-	// waited for, by [Abandon], [First] or [Quorum]. That error also matches
-	// the error and the cause of the ended context.
+	// ErrAbandoned is matched by the error of a task that was started, or about
+	// to be, but not waited for, by [Abandon], [First] or [Quorum]. That error
+	// also matches the error and the cause of the ended context.
 	ErrAbandoned = errors.New("gather: task abandoned")
 
 	// ErrGoexit is the error of a task that ended its goroutine by

@@ -366,21 +366,38 @@ func TestAbandonAtTheTaskTimeoutFreesTheLimit(t *testing.T) {
 	})
 }
 
+// A lateContext ends while somebody asks for the first time whether it has, and
+// lets him go on, with the answer no, only later.
+type lateContext struct {
+	context.Context
+	end   context.CancelFunc
+	goOn  chan struct{}
+	asked atomic.Bool
+}
+
+func (c *lateContext) Err() error {
+	if c.asked.CompareAndSwap(false, true) {
+		c.end()
+		<-c.goOn
+		return nil
+	}
+	return c.Context.Err()
+}
+
 func TestAbandonDoesNotReadTheSliceAfterTheCall(t *testing.T) {
-	for range 300 {
-		in := upTo(4)
-		got := make(chan int, len(in))
-		gather.Map(t.Context(), in, func(_ context.Context, i int) (int, error) {
+	synctest.Test(t, func(t *testing.T) {
+		inner, end := context.WithCancel(t.Context())
+		ctx := &lateContext{Context: inner, end: end, goOn: make(chan struct{})}
+		in, got := []int{7}, make(chan int, 1)
+		results := gather.Map(ctx, in, func(_ context.Context, i int) (int, error) {
 			got <- i
 			return i, nil
-		}, gather.Abandon(), gather.TaskTimeout(1))
-		for i := range in {
-			in[i] = -1
-		}
-		for len(got) > 0 {
-			require.NotEqual(t, -1, <-got)
-		}
-	}
+		}, gather.Abandon())
+		require.ErrorIs(t, results[0].Err, gather.ErrAbandoned)
+		in[0] = -1
+		close(ctx.goOn)
+		assert.Equal(t, 7, <-got)
+	})
 }
 
 func TestAbandonKeepsWhatComesInTime(t *testing.T) {
