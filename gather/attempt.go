@@ -55,7 +55,8 @@ type outcome[T any] struct {
 
 // deliver sends o to its receiver, who closes left when he leaves, after
 // which he receives no more; then a value goes to discard, which may be nil.
-// With an unbuffered channel no value can fall between the two.
+// With an unbuffered channel no value can fall between the two; of a buffered
+// one the receiver must take what is left once all have delivered.
 func deliver[T any](o outcome[T], to chan<- outcome[T], left <-chan struct{}, discard func(T)) {
 	select {
 	case to <- o:
