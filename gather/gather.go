@@ -19,12 +19,15 @@
 //
 // # Concurrency
 //
-// Tasks run in goroutines that the call starts, never in the caller's, and
-// not in a goroutine each: a goroutine that has finished one task takes the
-// next. A task that blocks delays no other, unless Limit says so. Tasks start
-// in order. A call returns once its goroutines have ended; the exceptions are
-// the losers of First and Quorum, and tasks left behind by [Abandon], where
-// they ignore their cancelled context.
+// Tasks run in goroutines that the call starts, never in the caller's, and,
+// but for First and Quorum, not in a goroutine each: a goroutine that has
+// finished one task takes the next. A task that blocks delays no other, unless
+// Limit says so. Tasks start in order, those of Keyed in any.
+//
+// A call returns once its goroutines have ended. The exceptions are the losers
+// of First and Quorum, tasks left behind by [Abandon] and a run of a Flight
+// that all its callers have left, for as long as they ignore their cancelled
+// context.
 //
 // All functions may be called concurrently, also from within tasks. Time is
 // package time's, so that everything here runs in a testing/synctest bubble.
