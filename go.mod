@@ -3,6 +3,7 @@ module github.com/seed4886185c/concert
 go 1.26.0
 
 require (
+	github.com/cenkalti/backoff/v4 v4.3.0
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/sync v0.24.0
 )

@@ -1,0 +1,109 @@
+package retry
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// A Budget limits the retries of all calls that share it, so that they do not
+// multiply the load of a server that is down. In any ten seconds it grants as
+// many retries as a share of the calls begun in these ten seconds, and a number
+// per second on top of that.
+//
+// A Budget is made by [NewBudget] and may be used concurrently. The source of
+// the idea is the chapter [Handling Overload] of Site Reliability Engineering.
+//
+// [Handling Overload]: https://sre.google/sre-book/handling-overload/
+type Budget struct {
+	ratio float64
+	floor float64 // retries in a window without any calls
+	epoch time.Time
+
+	mu      sync.Mutex // guards the fields below
+	second  int64      // the newest, counted from epoch
+	calls   [window]int64
+	retries [window]int64 // both by second modulo window
+}
+
+// window is the number of seconds that a Budget looks back.
+const window = 10
+
+// NewBudget returns a Budget that grants, in any ten seconds, up to ratio
+// retries for each call begun in these ten seconds, and minPerSecond × 10
+// retries more. With NewBudget(0.1, 0), a server that is down gets 1.1 times
+// the requests that it would get without retries.
+//
+// The ten seconds are the current one and the nine before it. They may all be
+// used up at once; what was granted becomes available again ten seconds later.
+// If minPerSecond is zero, calls alone bring retries; then the first calls,
+// fewer than 1/ratio, have none.
+//
+// NewBudget panics if ratio or minPerSecond is negative, if ratio is infinite
+// or not a number, and if both are zero.
+func NewBudget(ratio float64, minPerSecond int) *Budget {
+	switch {
+	case !(ratio >= 0) || math.IsInf(ratio, 1):
+		panic("retry: NewBudget with a ratio that is negative, infinite or not a number")
+	case minPerSecond < 0:
+		panic("retry: NewBudget with a negative minPerSecond")
+	case ratio == 0 && minPerSecond == 0:
+		panic("retry: NewBudget that grants nothing")
+	}
+	return &Budget{ratio: ratio, floor: float64(minPerSecond) * window, epoch: time.Now()}
+}
+
+// A grant is the permission for one retry, taken from the count of a second.
+type grant struct {
+	ok     bool
+	second int64
+}
+
+// deposit counts a call.
+func (b *Budget) deposit() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advanceLocked()
+	b.calls[b.second%window]++
+}
+
+// withdraw grants a retry, or does not.
+func (b *Budget) withdraw() grant {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advanceLocked()
+	var calls, retries int64
+	for i := range window {
+		calls += b.calls[i]
+		retries += b.retries[i]
+	}
+	if float64(retries+1) > b.ratio*float64(calls)+b.floor {
+		return grant{}
+	}
+	b.retries[b.second%window]++
+	return grant{ok: true, second: b.second}
+}
+
+// refund takes back a grant that was not used.
+func (b *Budget) refund(g grant) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advanceLocked()
+	if b.second-g.second < window {
+		b.retries[g.second%window]--
+	}
+}
+
+// advanceLocked forgets the seconds that have left the window. Time that goes
+// backwards, as it seems to do where a test's bubble meets a Budget from outside,
+// is no time.
+func (b *Budget) advanceLocked() {
+	now := int64(time.Since(b.epoch) / time.Second)
+	if now-b.second >= window {
+		b.second = now - window
+	}
+	for b.second < now {
+		b.second++
+		b.calls[b.second%window], b.retries[b.second%window] = 0, 0
+	}
+}

@@ -1,0 +1,163 @@
+// Package httpretry retries HTTP requests as a retry.Policy says.
+//
+// [Client] returns an [http.Client] that retries, [Transport] an
+// [http.RoundTripper] for a client that has more to it. A request is sent
+// again
+//
+//   - if it could not be sent or was not answered: no connection, a connection
+//     that broke, no response within AttemptTimeout;
+//   - if the response has the status 429, 502, 503 or 504, see [Statuses].
+//
+// Not every request: its method has to be idempotent, see [Methods], and its
+// body, if it has one, has to come with GetBody, as that of
+// [http.NewRequest] with a [bytes.Reader], [bytes.Buffer] or [strings.Reader]
+// does. Bodies are not buffered. Other requests are sent once.
+//
+// A response that asks for it by a Retry-After header, in seconds or as a
+// date, sets the wait before the next attempt.
+//
+// # Results
+//
+// When there is no further attempt, the last response is returned as it came,
+// with its body to be read and closed, whatever its status: a client sees what
+// it would see without retries. A response that is followed by a retry is
+// drained and closed. If the last attempt brought no response, or the
+// context of the request ended during a wait, the error is a [*retry.Error].
+// A request that is sent only once fails with the error that it would have
+// failed with without this package.
+//
+// # Concurrency
+//
+// Clients and transports may be used concurrently. All attempts are made in
+// the goroutine of the request; what else runs is that of the base transport.
+//
+// # Not for
+//
+// Requests without a limit of time: where neither AttemptTimeout nor the
+// context of the request sets one, nobody gives up a server that never
+// answers.
+package httpretry
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/seed4886185c/concert/retry"
+)
+
+// Client returns a client that sends each request as p says. It is an
+// http.Client whose Transport is Transport(p, nil, opts...). Its Timeout, if
+// it is set, covers all attempts and the waits between them. A request that is
+// redirected is retried at each address anew.
+func Client(p retry.Policy, opts ...Option) *http.Client {
+	return &http.Client{Transport: Transport(p, nil, opts...)}
+}
+
+// Transport returns a RoundTripper that sends each request through base as p
+// says. A nil base is [http.DefaultTransport].
+//
+// In the Policy, AttemptTimeout limits the time from the beginning of an
+// attempt to the header of its response; the body may be read for longer.
+// RetryIf and OnRetry see, instead of a response to be retried, a
+// [*StatusError]. RetryIf cannot make more responses be retried than
+// [Statuses] tells. A certificate that does not verify, and a server that does
+// not speak TLS, are not retried.
+//
+// Closing idle connections is passed on to base. Transport panics if p is not
+// valid.
+func Transport(p retry.Policy, base http.RoundTripper, opts ...Option) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	retry.Wrap(p, func(context.Context) (any, error) { return nil, nil }) // checks p
+	t := &transport{
+		base: base, policy: p, timeout: p.AttemptTimeout,
+		methods:  []string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete},
+		statuses: []int{http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
+	}
+	t.policy.AttemptTimeout = 0
+	if p.MaxElapsed == 0 {
+		t.policy.MaxElapsed = math.MaxInt64 // no limit, and Error.Elapsed is that of the whole call
+	}
+	for _, o := range opts {
+		o.set(t)
+	}
+	return t
+}
+
+// An Option changes which requests are retried.
+type Option struct{ set func(*transport) }
+
+// Methods names the methods that are retried, instead of those that are
+// idempotent: GET, HEAD, OPTIONS, TRACE, PUT and DELETE. A request with an
+// Idempotency-Key or X-Idempotency-Key header is retried in any case.
+func Methods(m ...string) Option {
+	m = slices.Clone(m)
+	return Option{func(t *transport) { t.methods = m }}
+}
+
+// Statuses names the status codes that are retried, instead of 429, 502, 503
+// and 504.
+func Statuses(codes ...int) Option {
+	codes = slices.Clone(codes)
+	return Option{func(t *transport) { t.statuses = codes }}
+}
+
+type transport struct {
+	base     http.RoundTripper
+	policy   retry.Policy  // without AttemptTimeout
+	timeout  time.Duration // AttemptTimeout, for the header alone
+	methods  []string
+	statuses []int
+}
+
+// RoundTrip sends req until an attempt succeeds or the policy ends the call.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	x := &exchange{transport: t, req: req}
+	defer x.close()
+	if !t.retries(req) {
+		if err := x.send(req); err != nil {
+			return nil, err
+		}
+		return x.take(), nil
+	}
+
+	p := t.policy
+	p.OnRetry = func(ctx context.Context, a retry.Attempt) {
+		x.giveUp()
+		if t.policy.OnRetry != nil {
+			t.policy.OnRetry(ctx, a)
+		}
+	}
+	err := retry.Run(req.Context(), p, x.attempt)
+	if resp := x.take(); resp != nil {
+		return resp, nil
+	}
+	return nil, err
+}
+
+// retries reports whether req may be sent more than once.
+func (t *transport) retries(req *http.Request) bool {
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		return false
+	}
+	method := req.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	// The two headers are those that net/http takes for the same.
+	_, key := req.Header["Idempotency-Key"]
+	_, xkey := req.Header["X-Idempotency-Key"]
+	return key || xkey || slices.Contains(t.methods, method)
+}
+
+// CloseIdleConnections passes the call on to the base transport, for
+// http.Client.CloseIdleConnections.
+func (t *transport) CloseIdleConnections() {
+	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
