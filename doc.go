@@ -12,7 +12,12 @@
 //	take the first answer, hedge slow requests            →  gather: First, Stagger
 //	ask all replicas, be content with most                →  gather: Quorum
 //	load a thing once for all who ask for it meanwhile    →  gather: Flight
+//	call again what failed, a few times, politely         →  retry: Do, Run, Policy
+//	… in a loop, or until its value is good enough        →  retry: Policy.Tries, Until
+//	keep retries from burying a server that is down       →  retry: Budget
+//	send HTTP requests that are retried                   →  retry/httpretry: Client
 //	show a page although some of its parts fail           →  examples/dashboard
+//	download from a server that is busy, or breaks off    →  examples/fetch
 //
 // # Composition
 //
@@ -24,6 +29,9 @@
 // What takes such a function calls it, or returns another one of the same
 // form, so that one goes into the other without either package knowing of it.
 // A method value, a closure and an API client's call all fit.
+//
+// They also meet in small methods that an error may have, whoever made it: one
+// with RetryAfter() time.Duration tells retry how long to wait.
 //
 // # Vocabulary
 //
@@ -40,6 +48,9 @@
 //   - A task is abandoned when nobody waits for it any more although it runs.
 //   - The limit is how many tasks may run at once. A task in flight is started
 //     and its result not yet taken.
+//   - An attempt is one call of a function that may be called again; a retry is
+//     an attempt but the first. The delay is what a backoff gives, a hint what a
+//     failure asks for, the wait is what comes of them.
 //   - To stagger is to start tasks one after another, some time apart; a hedge
 //     is a second task that does the same as the first, in case that is slow.
 package concert

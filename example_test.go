@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed4886185c/concert/gather"
+	"github.com/seed4886185c/concert/retry"
 )
 
 // fetch stands for a request to a service.
@@ -40,4 +41,34 @@ func Example() {
 	// billing: failed: 503 Service Unavailable
 	// database: database is up
 	// search: failed: context deadline exceeded
+}
+
+// Many calls at once, each of which is tried again by itself. The budget that
+// they share keeps a service that is down from being asked far more often.
+func Example_gatherRetry() {
+	load := func(ctx context.Context, user string) (string, error) {
+		switch {
+		case user == "carol":
+			return "", retry.Permanent(errors.New("no such user"))
+		case retry.AttemptFrom(ctx) < 2:
+			return "", errors.New("connection reset")
+		}
+		return "profile of " + user, nil
+	}
+	policy := retry.Policy{
+		Backoff: retry.Exponential(time.Millisecond, time.Second).FullJitter(),
+		Budget:  retry.NewBudget(0.1, 10),
+	}
+
+	users := []string{"alice", "bob", "carol"}
+	results := gather.Map(context.Background(), users, func(ctx context.Context, user string) (string, error) {
+		return retry.Do(ctx, policy, func(ctx context.Context) (string, error) { return load(ctx, user) })
+	})
+	for _, r := range results {
+		fmt.Println(r.Get())
+	}
+	// Output:
+	// profile of alice <nil>
+	// profile of bob <nil>
+	//  no such user
 }

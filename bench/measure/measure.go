@@ -20,7 +20,8 @@ import (
 type Scenario struct {
 	Name       string
 	Unit       string      // a unit of time and what it is spent on: "ns/task"
-	Per        int         // operations in one run, to divide by; zero means 1
+	Per        int         // operations in one run, to divide the time by; zero means 1
+	Calls      int         // calls in one run, to divide the allocations by; zero means 1
 	Contenders []Contender // the first is the baseline
 }
 
@@ -36,7 +37,7 @@ type Contender struct {
 type Result struct {
 	Name, Note       string
 	Median, P10, P90 float64 // per operation, in the unit of the scenario
-	Allocs           float64 // per run
+	Allocs           float64 // per call
 }
 
 // The number of rounds: the least, and that of a call which asks for none.
@@ -65,7 +66,7 @@ func Run(s Scenario, rounds int) []Result {
 	samples := make([][]float64, n)
 	for i, c := range s.Contenders {
 		repeats[i] = calibrate(c.Run)
-		results[i] = Result{Name: c.Name, Note: c.Note, Allocs: allocs(c.Run, repeats[i])}
+		results[i] = Result{Name: c.Name, Note: c.Note, Allocs: allocs(c.Run, repeats[i]) / float64(max(s.Calls, 1))}
 	}
 
 	unit := s.unit()

@@ -73,6 +73,25 @@ func TestRun_repeats(t *testing.T) {
 	})
 }
 
+func TestRun_allocsPerCall(t *testing.T) {
+	const calls = 1000
+	kept := make([]*int, calls)
+	results := measure.Run(measure.Scenario{
+		Name: "calls", Unit: "ns/item", Per: 2 * calls, Calls: calls,
+		Contenders: []measure.Contender{{Run: func() {
+			for i := range kept {
+				kept[i] = new(int)
+			}
+		}}, {Run: func() {
+			for i := range kept {
+				kept[i] = nil
+			}
+		}}},
+	}, measure.MinRounds)
+	assert.InDelta(t, 1, results[0].Allocs, 0.1, "one in each call, however many items that is")
+	assert.InDelta(t, 0, results[1].Allocs, 0.1)
+}
+
 func TestRun_badUnit(t *testing.T) {
 	s := measure.Scenario{Name: "n", Unit: "tasks/s", Contenders: nil}
 	assert.PanicsWithValue(t, "measure: n: no unit of time in tasks/s", func() { measure.Run(s, 7) })

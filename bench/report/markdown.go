@@ -20,13 +20,18 @@ func machine(rounds int) string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		var peers []string
 		for _, m := range info.Deps {
-			if m.Path != self && !strings.HasPrefix(m.Path, "go.uber.org/") { // what only a peer imports
+			if m.Path != self && !indirect(m.Path) {
 				peers = append(peers, m.Path+" "+m.Version)
 			}
 		}
 		fmt.Fprintf(&b, "- %s\n", strings.Join(peers, ", "))
 	}
 	return b.String()
+}
+
+// indirect reports whether only a peer imports the module.
+func indirect(path string) bool {
+	return strings.HasPrefix(path, "go.uber.org/") || path == "github.com/bits-and-blooms/bitset"
 }
 
 // cpuModel returns the name of the processor, where the system is Linux.
@@ -40,15 +45,15 @@ func cpuModel() string {
 	return "unknown processor"
 }
 
-// table is the section of one scenario.
-func table(s measure.Scenario, results []measure.Result) string {
+// section is the table of one scenario, with its heading.
+func section(name, unit string, results []measure.Result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n## %s\n\n", s.Name)
-	fmt.Fprintf(&b, "| contender | %s | p10 - p90 | ratio to %s | allocs/call | |\n", s.Unit, results[0].Name)
+	fmt.Fprintf(&b, "\n## %s\n\n", name)
+	fmt.Fprintf(&b, "| contender | %s | p10 - p90 | ratio to %s | allocs/call | |\n", unit, results[0].Name)
 	b.WriteString("| --- | ---: | ---: | ---: | ---: | --- |\n")
 	for _, r := range results {
-		fmt.Fprintf(&b, "| %s | %s | %s - %s | %.2f | %.0f | %s |\n", r.Name,
-			number(r.Median), number(r.P10), number(r.P90), r.Median/results[0].Median, r.Allocs, r.Note)
+		fmt.Fprintf(&b, "| %s | %s | %s - %s | %.2f | %s | %s |\n", r.Name,
+			number(r.Median), number(r.P10), number(r.P90), r.Median/results[0].Median, count(r.Allocs), r.Note)
 	}
 	return b.String()
 }
@@ -64,11 +69,21 @@ func number(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
-func targetTable(verdicts []verdict) string {
+// count writes an average number of things, where less than a tenth of one
+// may come from elsewhere in the process.
+func count(v float64) string {
+	if v < 10 {
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+const targetHead = "| | target | measured | |\n| --- | --- | --- | --- |\n"
+
+func targetRows(pkg string, verdicts []verdict) string {
 	var b strings.Builder
-	b.WriteString("| target | measured | |\n| --- | --- | --- |\n")
 	for _, v := range verdicts {
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", v.target, v.measured, v.outcome)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", pkg, v.target, v.measured, v.outcome)
 	}
 	return b.String()
 }

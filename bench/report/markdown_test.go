@@ -11,19 +11,30 @@ import (
 	"github.com/seed4886185c/concert/bench/measure"
 )
 
-func TestTable(t *testing.T) {
-	s := measure.Scenario{Name: "s", Unit: "ns/task"}
+func TestSection(t *testing.T) {
 	assert.Equal(t, `
-## s
+## p/s
 
 | contender | ns/task | p10 - p90 | ratio to a | allocs/call | |
 | --- | ---: | ---: | ---: | ---: | --- |
-| a | 40.0 | 8.12 - 123 | 1.00 | 3 |  |
+| a | 40.0 | 8.12 - 123 | 1.00 | 3.1 |  |
 | b | 60.0 | 60.0 - 60.0 | 1.50 | 7 | less |
-`, table(s, []measure.Result{
+| c | 4.00 | 4.00 - 4.00 | 0.10 | 0 |  |
+| d | 400 | 400 - 400 | 10.00 | 2002 |  |
+`, section("p/s", "ns/task", []measure.Result{
 		{Name: "a", Median: 40, P10: 8.123, P90: 123.4, Allocs: 3.1},
-		{Name: "b", Note: "less", Median: 60, P10: 60, P90: 60, Allocs: 7},
+		{Name: "b", Note: "less", Median: 60, P10: 60, P90: 60, Allocs: 7.04},
+		{Name: "c", Median: 4, P10: 4, P90: 4, Allocs: 0.002},
+		{Name: "d", Median: 400, P10: 400, P90: 400, Allocs: 2002.4},
 	}))
+}
+
+func TestTargetRows(t *testing.T) {
+	assert.Equal(t, `| | target | measured | |
+| --- | --- | --- | --- |
+| `+"`p`"+` | fast | 2 times | met |
+| `+"`p`"+` | small | not measured |  |
+`, targetHead+targetRows("p", []verdict{{"fast", "2 times", "met"}, {"small", notMeasured, ""}}))
 }
 
 func TestIntoReadme(t *testing.T) {

@@ -1,18 +1,18 @@
 package main
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
-	gatherbench "github.com/seed4886185c/concert/bench/gather"
 	"github.com/seed4886185c/concert/bench/measure"
 )
 
 // equal has the same figures for all contenders there are.
-func equal() figures {
+func equal(scenarios []measure.Scenario) figures {
 	f := figures{}
-	for _, s := range gatherbench.Scenarios() {
+	for _, s := range scenarios {
 		for _, c := range s.Contenders {
 			f[s.Name] = append(f[s.Name], measure.Result{Name: c.Name, Median: 1, Allocs: 5})
 		}
@@ -20,40 +20,38 @@ func equal() figures {
 	return f
 }
 
-func TestJudge(t *testing.T) {
-	f := equal()
-	outcomes := map[string]int{}
-	for _, v := range judge(f) {
-		assert.NotEqual(t, notMeasured, v.measured, "a target names a contender that there is not: %s", v.target)
-		outcomes[v.outcome]++
-	}
-	assert.Equal(t, map[string]int{"met": 9, "not met": 3}, outcomes, "only five times is out of reach")
-
-	for name := range f {
-		f[name][0].Median = 0.1
-	}
-	f["trivial/n=10000"][0].Allocs = 500
-	f["cpu=10us/n=4"][0].Median = 1.11
-	f["sleep=1ms/limit=100/n=1000"][0].Median = 1.04
-	f["sleep=1ms/limit=100/n=1000"][2].Median = 0.9 // the better ones by hand
-	var missed []string
-	for _, v := range judge(f) {
+// missed returns what was measured where a target is not met.
+func missed(verdicts []verdict) []string {
+	var all []string
+	for _, v := range verdicts {
 		if v.outcome != "met" {
-			missed = append(missed, v.measured)
+			all = append(all, v.measured)
 		}
 	}
-	assert.Equal(t, []string{"5.0 and 500.0", "1.11 times at worst (4 tasks of 10 µs)", "1.16 times"}, missed)
+	return all
 }
 
-func TestJudge_notMeasured(t *testing.T) {
-	f := equal()
-	delete(f, "cpu=100us/n=8")
-	delete(f, "trivial/n=10")
-	n := 0
-	for _, v := range judge(f) {
-		if v.measured == notMeasured {
-			n++
+func TestSubjects(t *testing.T) {
+	names := map[string]bool{}
+	for _, pkg := range subjects() {
+		assert.False(t, names[pkg.name], "%s twice", pkg.name)
+		names[pkg.name] = true
+
+		f := equal(pkg.scenarios())
+		assert.Len(t, f, len(pkg.scenarios()), "two scenarios of %s have the same name", pkg.name)
+		verdicts := pkg.judge(f)
+		assert.NotEmpty(t, verdicts)
+		for _, v := range verdicts {
+			assert.NotEqual(t, notMeasured, v.measured, "a target names a contender that there is not: %s", v.target)
+		}
+		for _, v := range pkg.judge(figures{}) {
+			assert.Equal(t, verdict{v.target, notMeasured, ""}, v)
 		}
 	}
-	assert.Equal(t, 3, n)
+}
+
+func TestDecide(t *testing.T) {
+	assert.Equal(t, verdict{"fast", "2 times", "met"}, decide("fast", "2 times", 2, true))
+	assert.Equal(t, verdict{"fast", "2 times", "not met"}, decide("fast", "2 times", 2, false))
+	assert.Equal(t, verdict{"fast", notMeasured, ""}, decide("fast", "NaN times", math.NaN(), false))
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed4886185c/concert/retry"
@@ -22,7 +23,7 @@ type StatusError struct {
 
 // Error tells the status.
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("httpretry: status %d %s", e.Code, http.StatusText(e.Code))
+	return strings.TrimSpace(fmt.Sprintf("httpretry: status %d %s", e.Code, http.StatusText(e.Code)))
 }
 
 // RetryAfter returns how long the server asked to wait, in its Retry-After
@@ -39,23 +40,13 @@ func (e *StatusError) RetryAfter() time.Duration {
 	return retry.NoHint
 }
 
-// timeoutError is the error of an attempt that brought no response in time. It
-// is a [context.DeadlineExceeded].
-type timeoutError struct {
-	limit time.Duration
-	err   error // what the base transport returned, or nil
-}
+// timeoutError is the error of an attempt that brought no response in time.
+// What the base transport made of its end is left out: it matches
+// context.Canceled, as if the caller had cancelled.
+type timeoutError struct{ limit time.Duration }
 
 func (e *timeoutError) Error() string {
 	return fmt.Sprintf("httpretry: no response within %v", e.limit)
 }
-
-func (e *timeoutError) Unwrap() []error {
-	errs := []error{context.DeadlineExceeded}
-	if e.err != nil {
-		errs = append(errs, e.err)
-	}
-	return errs
-}
-
+func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
 func (e *timeoutError) Timeout() bool { return true }

@@ -63,7 +63,7 @@ func (x *exchange) send(req *http.Request) error {
 	x.resp = resp
 	if timer != nil && !timer.Stop() {
 		x.close()
-		return &timeoutError{limit: x.timeout, err: err}
+		return &timeoutError{x.timeout}
 	}
 	if err == nil && resp == nil {
 		err = errNoResponse

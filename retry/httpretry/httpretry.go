@@ -18,13 +18,16 @@
 //
 // # Results
 //
-// When there is no further attempt, the last response is returned as it came,
-// with its body to be read and closed, whatever its status: a client sees what
-// it would see without retries. A response that is followed by a retry is
-// drained and closed. If the last attempt brought no response, or the
-// context of the request ended during a wait, the error is a [*retry.Error].
-// A request that is sent only once fails with the error that it would have
-// failed with without this package.
+// When there is no further attempt, for whatever reason, the last response is
+// returned as it came, with its body to be read and closed and a nil error: a
+// client sees what it would see without retries, and is not told the reason. A
+// response that is followed by a retry is drained and closed.
+//
+// The error is a [*retry.Error] if the last attempt brought no response, or if
+// the context of the request ended before there was a response not to be
+// retried. A request that is not to be sent again fails with the error that it
+// would have failed with without this package. An attempt that took longer than
+// AttemptTimeout fails with a [context.DeadlineExceeded].
 //
 // # Concurrency
 //
@@ -64,7 +67,12 @@ func Client(p retry.Policy, opts ...Option) *http.Client {
 // RetryIf and OnRetry see, instead of a response to be retried, a
 // [*StatusError]. RetryIf cannot make more responses be retried than
 // [Statuses] tells. A certificate that does not verify, and a server that does
-// not speak TLS, are not retried.
+// not speak TLS, end the call; all other errors of base are retried, an unknown
+// host among them.
+//
+// Where base is of net/http, it may send a request a second time by itself, if a
+// connection that it used again turns out to be closed; the Policy knows nothing
+// of that.
 //
 // Closing idle connections is passed on to base. Transport panics if p is not
 // valid.
@@ -133,6 +141,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	err := retry.Run(req.Context(), p, x.attempt)
+	if err != nil && req.Context().Err() != nil {
+		return nil, err // the body of a response could not be read any more
+	}
 	if resp := x.take(); resp != nil {
 		return resp, nil
 	}

@@ -1,0 +1,22 @@
+package main
+
+import (
+	gatherbench "github.com/seed4886185c/concert/bench/gather"
+	"github.com/seed4886185c/concert/bench/measure"
+	retrybench "github.com/seed4886185c/concert/bench/retry"
+)
+
+// A subject is a package of the library that is compared with its peers.
+type subject struct {
+	name      string
+	scenarios func() []measure.Scenario
+	judge     func(figures) []verdict // compares its figures with its targets
+}
+
+// subjects returns all packages, in the order of the report.
+func subjects() []subject {
+	return []subject{
+		{"gather", gatherbench.Scenarios, judgeGather},
+		{"retry", retrybench.Scenarios, judgeRetry},
+	}
+}
