@@ -12,8 +12,9 @@ import (
 // so that calls can share it. The zero Backoff is
 // Exponential(100*time.Millisecond, 10*time.Second).FullJitter().
 //
-// No delay is negative, or exceeds the max of its shape, after jitter either,
-// for any number of attempts.
+// No delay is negative, or exceeds the max of its shape if it has one, after
+// jitter either, for any number of attempts. Where first is greater than max,
+// max counts.
 type Backoff struct {
 	shape  shape
 	jitter jitter

@@ -7,12 +7,12 @@ import (
 )
 
 // A Budget limits the retries of all calls that share it, so that they do not
-// multiply the load of a server that is down. In any ten seconds it grants as
-// many retries as a share of the calls begun in these ten seconds, and a number
-// per second on top of that.
+// multiply the load of a server that is down: to a share of the calls that
+// there were lately, and a reserve for times of few calls.
 //
-// A Budget is made by [NewBudget] and may be used concurrently. The source of
-// the idea is the chapter [Handling Overload] of Site Reliability Engineering.
+// A Budget is made by [NewBudget] and may be used concurrently; the zero Budget
+// grants nothing. In a testing/synctest bubble it begins anew. The source of the
+// idea is the chapter [Handling Overload] of Site Reliability Engineering.
 //
 // [Handling Overload]: https://sre.google/sre-book/handling-overload/
 type Budget struct {
@@ -23,21 +23,22 @@ type Budget struct {
 	mu      sync.Mutex // guards the fields below
 	second  int64      // the newest, counted from epoch
 	calls   [window]int64
-	retries [window]int64 // both by second modulo window
+	retries [window]int64 // both by slot
 }
 
 // window is the number of seconds that a Budget looks back.
 const window = 10
 
-// NewBudget returns a Budget that grants, in any ten seconds, up to ratio
-// retries for each call begun in these ten seconds, and minPerSecond × 10
-// retries more. With NewBudget(0.1, 0), a server that is down gets 1.1 times
-// the requests that it would get without retries.
+// NewBudget returns a Budget that grants, in any ten seconds, ratio retries for
+// each call begun in these ten seconds, and minPerSecond × 10 retries more. With
+// NewBudget(0.1, 0), a server that is down gets 1.1 times the requests that it
+// would get without retries; with NewBudget(0.1, 1), ten in ten seconds more.
 //
-// The ten seconds are the current one and the nine before it. They may all be
-// used up at once; what was granted becomes available again ten seconds later.
-// If minPerSecond is zero, calls alone bring retries; then the first calls,
-// fewer than 1/ratio, have none.
+// The ten seconds are the current one and the nine before it. Their retries may
+// all be made at once, and are available again ten seconds later. If
+// minPerSecond is zero, calls alone bring retries; the first calls, fewer than
+// 1/ratio, then have none. A retry that was granted but not made, because the
+// context ended during the wait, is given back.
 //
 // NewBudget panics if ratio or minPerSecond is negative, if ratio is infinite
 // or not a number, and if both are zero.
@@ -64,7 +65,7 @@ func (b *Budget) deposit() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.advanceLocked()
-	b.calls[b.second%window]++
+	b.calls[slot(b.second)]++
 }
 
 // withdraw grants a retry, or does not.
@@ -80,7 +81,7 @@ func (b *Budget) withdraw() grant {
 	if float64(retries+1) > b.ratio*float64(calls)+b.floor {
 		return grant{}
 	}
-	b.retries[b.second%window]++
+	b.retries[slot(b.second)]++
 	return grant{ok: true, second: b.second}
 }
 
@@ -89,21 +90,25 @@ func (b *Budget) refund(g grant) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.advanceLocked()
-	if b.second-g.second < window {
-		b.retries[g.second%window]--
+	if g.second <= b.second && b.second-g.second < window {
+		b.retries[slot(g.second)]--
 	}
 }
 
-// advanceLocked forgets the seconds that have left the window. Time that goes
-// backwards, as it seems to do where a test's bubble meets a Budget from outside,
-// is no time.
+// advanceLocked forgets the seconds that have left the window. It forgets all of
+// them where time goes backwards, from the outside of a test's bubble to its
+// inside.
 func (b *Budget) advanceLocked() {
 	now := int64(time.Since(b.epoch) / time.Second)
-	if now-b.second >= window {
-		b.second = now - window
+	if now < b.second || now-b.second >= window {
+		b.calls, b.retries = [window]int64{}, [window]int64{}
+		b.second = now
 	}
 	for b.second < now {
 		b.second++
-		b.calls[b.second%window], b.retries[b.second%window] = 0, 0
+		b.calls[slot(b.second)], b.retries[slot(b.second)] = 0, 0
 	}
 }
+
+// slot returns where a second, which may be negative, is counted.
+func slot(second int64) int64 { return (second%window + window) % window }

@@ -78,7 +78,7 @@ func TestBudget_exhausted(t *testing.T) {
 		assert.Equal(t, 1, *calls)
 		require.ErrorIs(t, err, retry.ErrBudget)
 		require.ErrorIs(t, err, errBoom)
-		assert.EqualError(t, err, "retry: no budget left (attempt 1, 0s): boom")
+		assert.EqualError(t, err, "retry: no budget left (attempt 1): boom")
 	})
 }
 
@@ -191,15 +191,21 @@ func TestBudget_concurrent(t *testing.T) {
 	})
 }
 
-// A Budget from outside a bubble sees time go backwards in it.
+// A Budget from outside a bubble sees time go backwards in it, and begins anew.
 func TestBudget_timeGoesBackwards(t *testing.T) {
 	b := retry.NewBudget(0, 1)
-	b.Deposit()
-	require.Equal(t, 10, withdrawals(b))
-	synctest.Test(t, func(*testing.T) {
-		b.Deposit()
-		withdrawals(b)
-	})
+	refund := b.Withdraw()
+	require.Equal(t, 9, withdrawals(b))
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			refund() // of no effect
+			assert.Equal(t, 10, withdrawals(b))
+			time.Sleep(3 * time.Second)
+			assert.Zero(t, withdrawals(b))
+			time.Sleep(7 * time.Second)
+			assert.Equal(t, 10, withdrawals(b))
+		})
+	}
 }
 
 // A model of the Budget that remembers every call and every grant.

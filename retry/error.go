@@ -20,7 +20,7 @@ var (
 	// would have come too late: after MaxElapsed, at or after the deadline of
 	// its context, or, if an error asked for that, after a wait longer than
 	// MaxDelay. If it was the deadline, the error also matches
-	// [context.DeadlineExceeded], although that has not passed yet.
+	// [context.DeadlineExceeded], although the context has not ended yet.
 	ErrElapsed = errors.New("retry: no time left")
 
 	// ErrBudget is the reason of a call whose [Budget] granted no retry.
@@ -34,15 +34,15 @@ var (
 const maxErrs = 16
 
 // Error tells why a call failed. It matches, by [errors.Is] and [errors.As],
-// its Reason and each of Errs; if the context had ended, or its deadline was
-// too near, it also matches that error of package context.
+// its Reason and each of Errs; if the call ended because its context had, or
+// for the deadline of that, it also matches that error of package context.
 type Error struct {
 	// Attempts is how often the function was called.
 	Attempts int
 
-	// Elapsed is the time from the beginning of the call to its end. If the
-	// Policy has neither MaxElapsed nor AttemptTimeout, it begins with the end
-	// of the first attempt, for a call does not read the clock without need.
+	// Elapsed is how long the call took, but for the first attempt if the
+	// Policy has neither MaxElapsed nor AttemptTimeout: a call does not read
+	// the clock without need.
 	Elapsed time.Duration
 
 	// Reason tells why there was no further attempt: [ErrExhausted],
@@ -51,14 +51,14 @@ type Error struct {
 	Reason error
 
 	// Errs lists the errors of the attempts in their order. If there were more
-	// than 16, it lists the first 8 and the last 8.
+	// than 16, it lists the first 8 and the last 8; if ctx had ended before the
+	// first attempt, none.
 	Errs []error
 
 	ended error // an error of package context to match, or nil
 }
 
-// Error tells the reason, the number of attempts, the time they took and the
-// last error.
+// Error tells the reason, the number of attempts and the last error.
 func (e *Error) Error() string {
 	last := e.last()
 	switch {
@@ -73,7 +73,11 @@ func (e *Error) Error() string {
 	if e.Reason != nil {
 		reason = strings.TrimPrefix(e.Reason.Error(), "retry: ")
 	}
-	return fmt.Sprintf("retry: %s (attempt %d, %v): %v", reason, e.Attempts, e.Elapsed.Round(time.Millisecond), last)
+	text := fmt.Sprintf("retry: %s (attempt %d)", reason, e.Attempts)
+	if last.Error() != reason {
+		text += ": " + last.Error()
+	}
+	return text
 }
 
 // Unwrap returns the last error, the reason, the error of package context if
@@ -89,11 +93,12 @@ func (e *Error) Unwrap() []error {
 }
 
 // Timeout reports whether the last attempt failed by a time-out, or the call
-// ended because its time was up, as [net.Error] has it.
+// ended for the deadline of its context. It makes e a [net.Error] to those who
+// ask for this method.
 //
 // [net.Error]: https://pkg.go.dev/net#Error
 func (e *Error) Timeout() bool {
-	if errors.Is(e.Reason, ErrElapsed) || errors.Is(e.ended, context.DeadlineExceeded) {
+	if errors.Is(e.ended, context.DeadlineExceeded) {
 		return true
 	}
 	t, ok := errors.AsType[interface {
@@ -111,10 +116,14 @@ func (e *Error) last() error {
 	return e.Errs[len(e.Errs)-1]
 }
 
-// Permanent marks err as not worth another attempt, whatever RetryIf says. The
-// mark counts also when the marked error is wrapped, but only for the
-// innermost call: what that returns is not marked any more. The returned error
-// has the text of err and wraps it. Permanent(nil) is nil.
+// Permanent marks err as not worth another attempt, whatever RetryIf says, and
+// also if the context has ended. The returned error has the text of err and
+// wraps it. Permanent(nil) is nil.
+//
+// The mark counts also when the marked error is wrapped, but only for the
+// innermost call: what a call returns is not marked for a call around it, until
+// it is marked again. If the mark of a first failure is deep within it, the call
+// returns an [*Error] with the same text, as it cannot be taken off there.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -145,8 +154,8 @@ func marked(err error) bool {
 }
 
 // After returns an error that asks for a wait of d before the next attempt,
-// instead of that of the Backoff. A negative d is zero. The error has the text
-// of err and wraps it. After(d, nil) is nil.
+// instead of that of the Backoff. A negative d is zero, unless it is [NoHint].
+// The error has the text of err and wraps it. After(d, nil) is nil.
 func After(d time.Duration, err error) error {
 	if err == nil {
 		return nil
@@ -163,8 +172,11 @@ func (e *afterError) Error() string             { return e.err.Error() }
 func (e *afterError) Unwrap() error             { return e.err }
 func (e *afterError) RetryAfter() time.Duration { return e.delay }
 
-// NoHint is what the RetryAfter method of an error returns to leave the wait
-// to the Backoff.
+// NoHint is what the RetryAfter method of an error returns to leave the wait to
+// the Backoff, or to an error that it wraps. An error that may not know when to
+// come back has to return it, as zero, and every other negative duration, means
+// at once. Of several errors that know, the outermost counts. A hint gets no
+// jitter, and whether to try again is still for the Policy to say.
 const NoHint time.Duration = math.MinInt64
 
 // A hinter is an error that may know when to try again.

@@ -281,14 +281,15 @@ func TestError_unwrap(t *testing.T) {
 
 func TestError_text(t *testing.T) {
 	for want, e := range map[string]*retry.Error{
-		"retry: no attempts left (attempt 3, 1.234s): boom": {Attempts: 3, Elapsed: 1234400 * time.Microsecond, Reason: retry.ErrExhausted, Errs: []error{errBoom}},
-		"retry: no time left (attempt 1, 0s): boom":         {Attempts: 1, Reason: retry.ErrElapsed, Errs: []error{errBoom}},
-		"retry: no budget left (attempt 2, 0s): boom":       {Attempts: 2, Reason: retry.ErrBudget, Errs: []error{io.EOF, errBoom}},
-		"retry: caller went home (attempt 2, 0s): boom":     {Attempts: 2, Reason: errCause, Errs: []error{io.EOF, errBoom}},
-		"retry: context canceled before the first attempt":  {Reason: context.Canceled},
-		"retry: not retried (attempt 2, 0s): boom":          {Attempts: 2, Errs: []error{io.EOF, errBoom}},
-		"boom":                       {Attempts: 1, Errs: []error{errBoom}},
-		"retry: no attempt was made": {},
+		"retry: no attempts left (attempt 3): boom":        {Attempts: 3, Elapsed: 1234400 * time.Microsecond, Reason: retry.ErrExhausted, Errs: []error{errBoom}},
+		"retry: no time left (attempt 1): boom":            {Attempts: 1, Reason: retry.ErrElapsed, Errs: []error{errBoom}},
+		"retry: no budget left (attempt 2): boom":          {Attempts: 2, Reason: retry.ErrBudget, Errs: []error{io.EOF, errBoom}},
+		"retry: caller went home (attempt 2): boom":        {Attempts: 2, Reason: errCause, Errs: []error{io.EOF, errBoom}},
+		"retry: context canceled before the first attempt": {Reason: context.Canceled},
+		"retry: not retried (attempt 2): boom":             {Attempts: 2, Errs: []error{io.EOF, errBoom}},
+		"retry: context canceled (attempt 1)":              {Attempts: 1, Reason: context.Canceled, Errs: []error{context.Canceled}},
+		"boom":                                             {Attempts: 1, Errs: []error{errBoom}},
+		"retry: no attempt was made":                       {},
 	} {
 		assert.EqualError(t, e, want)
 	}
@@ -303,7 +304,7 @@ func TestError_timeout(t *testing.T) {
 		{false, &retry.Error{Reason: retry.ErrExhausted, Errs: []error{context.DeadlineExceeded, errBoom}}},
 		{true, &retry.Error{Reason: retry.ErrExhausted, Errs: []error{errBoom, context.DeadlineExceeded}}},
 		{true, &retry.Error{Reason: retry.ErrExhausted, Errs: []error{&wrapper{context.DeadlineExceeded}}}},
-		{true, &retry.Error{Reason: retry.ErrElapsed, Errs: []error{errBoom}}},
+		{false, &retry.Error{Reason: retry.ErrElapsed, Errs: []error{errBoom}}},
 		{false, &retry.Error{Reason: context.Canceled, Errs: []error{errBoom}}},
 	} {
 		assert.Equal(t, tt.want, tt.err.Timeout(), "%v", tt.err)

@@ -238,6 +238,36 @@ func ExampleError() {
 	// deadline: true
 }
 
+// Why a call ended is what Reason tells; errors.Is would find the errors of
+// single attempts, too.
+func ExampleError_reason() {
+	explain := func(ctx context.Context, err error) string {
+		failed, ok := errors.AsType[*retry.Error](err)
+		switch {
+		case err == nil:
+			return "succeeded"
+		case !ok || failed.Reason == nil:
+			return "not worth another attempt"
+		case ctx.Err() != nil:
+			return "cancelled, or too late"
+		}
+		return failed.Reason.Error()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	policy := retry.Policy{MaxAttempts: 2, Backoff: soon}
+
+	fmt.Println(explain(ctx, retry.Run(ctx, policy, func(context.Context) error { return nil })))
+	fmt.Println(explain(ctx, retry.Run(ctx, policy, func(context.Context) error { return context.DeadlineExceeded })))
+	fmt.Println(explain(ctx, retry.Run(ctx, policy, func(context.Context) error { return retry.Permanent(errors.New("no such user")) })))
+	cancel()
+	fmt.Println(explain(ctx, retry.Run(ctx, policy, func(context.Context) error { return nil })))
+	// Output:
+	// succeeded
+	// retry: no attempts left
+	// not worth another attempt
+	// cancelled, or too late
+}
+
 // A client makes one Budget and uses it in all calls to the same server.
 func ExampleNewBudget() {
 	policy := retry.Policy{

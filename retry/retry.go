@@ -12,9 +12,10 @@
 //
 //	RetryAfter() time.Duration
 //
-// sets the wait before the next attempt. [After] makes such an error,
-// [Permanent] one that is not worth another attempt. A [Budget] that many
-// calls share keeps them from burying a struggling server in retries.
+// sets the wait before the next attempt, wherever it stands in what the
+// failure wraps; see [NoHint]. [After] makes such an error, [Permanent] one
+// that is not worth another attempt. A [Budget] that many calls share keeps
+// them from burying a struggling server in retries.
 //
 // # Concurrency
 //
@@ -33,11 +34,13 @@
 //
 // The value of the last attempt is returned beside its error. If the first
 // attempt fails with an error that is not to be retried, that error is
-// returned as it is, as if the function had been called without this package.
-// All other failures are an [*Error], which tells why there was no further
-// attempt and matches, by [errors.Is] and [errors.As], the errors of the
-// attempts. If the context had ended it also matches the context's error and
-// its cause.
+// returned, without the mark of Permanent, as if the function had been called
+// without this package. All other failures are an [*Error].
+//
+// An Error matches, by [errors.Is] and [errors.As], the errors of all attempts,
+// and, if the call ended because its context had, the context's error and its
+// cause. So errors.Is does not tell why the call ended: an early attempt may
+// have failed with what is asked for. [Error.Reason] tells that.
 //
 // # Not for
 //
@@ -65,8 +68,9 @@ type Policy struct { //nolint:recvcheck // Tries is for values; the other method
 	MaxAttempts int
 
 	// MaxElapsed limits the time in which attempts are started, counted from
-	// the beginning of the call: a wait that would end later is not begun. It
-	// does not interrupt an attempt. Zero means no limit.
+	// the beginning of the call: a wait that would end later is not begun, and
+	// no attempt made later. It does not interrupt an attempt. Zero means no
+	// limit.
 	MaxElapsed time.Duration
 
 	// AttemptTimeout limits each attempt: after it the attempt's context has
@@ -78,9 +82,9 @@ type Policy struct { //nolint:recvcheck // Tries is for values; the other method
 	// Backoff is Exponential(100*time.Millisecond, 10*time.Second).FullJitter().
 	Backoff Backoff
 
-	// MaxDelay caps every delay that Backoff gives, after jitter. A failure
-	// that asks by RetryAfter for a longer wait ends the call at once. Zero
-	// means no limit.
+	// MaxDelay caps every delay that Backoff gives, jitter included. A failure
+	// that asks by RetryAfter for a longer wait ends the call at once, with
+	// ErrElapsed. Zero means no limit, also for what a failure asks for.
 	MaxDelay time.Duration
 
 	// RetryIf reports whether to try again after an attempt failed with the
@@ -92,8 +96,9 @@ type Policy struct { //nolint:recvcheck // Tries is for values; the other method
 	Budget *Budget
 
 	// OnRetry, if not nil, is called before each wait, also before a wait of
-	// zero, in the goroutine of the call and with the call's context. It is
-	// not called after the last attempt. The wait begins when it returns.
+	// zero, in the goroutine of the call and with the call's context, in which
+	// AttemptFrom knows nothing of this call. It is not called after the last
+	// attempt. The wait begins when it returns.
 	OnRetry func(context.Context, Attempt)
 }
 
@@ -103,7 +108,8 @@ type Policy struct { //nolint:recvcheck // Tries is for values; the other method
 // beforehand, it does not call fn.
 //
 // When ctx ends during a wait, Do returns at once. A wait that would last
-// until the deadline of ctx, or beyond, is not begun.
+// until the deadline of ctx, or beyond, is not begun: Do returns at once then,
+// too, before ctx has ended.
 //
 // It panics if fn is nil.
 func Do[T any](ctx context.Context, p Policy, fn func(context.Context) (T, error)) (T, error) {
@@ -165,9 +171,11 @@ func Wrap[T any](p Policy, fn func(context.Context) (T, error)) func(context.Con
 // Until returns a function that calls fn and fails with [ErrRejected], beside
 // the value, if fn succeeds with a value that accept returns false for. An
 // error of fn is returned without asking accept. Under [Do], such a function
-// is called until its value is accepted:
+// is called until its value is accepted; RetryIf, if there is one, has to agree
+// to ErrRejected:
 //
-//	job, err := retry.Do(ctx, policy, retry.Until(Job.Done, fetchJob))
+//	poll := retry.Policy{MaxAttempts: -1, MaxElapsed: time.Hour, Backoff: retry.Constant(time.Minute)}
+//	job, err := retry.Do(ctx, poll, retry.Until(Job.Done, fetchJob))
 //
 // Until panics if accept or fn is nil.
 func Until[T any](accept func(T) bool, fn func(context.Context) (T, error)) func(context.Context) (T, error) {

@@ -18,11 +18,12 @@ import (
 // The loop goes on while there is to be another attempt. After it, *err is
 // what [Run] would have returned: nil if the last attempt left it nil, and
 // otherwise the failure, also if ctx had ended before the first attempt. Each
-// attempt finds *err nil, so that a body which leaves it alone has succeeded.
-// Take care not to declare another err in the body.
+// attempt finds *err nil, so that a body which leaves it alone, or continues
+// without an error, has succeeded. Take care not to declare another err in the
+// body.
 //
 // The body may leave the loop by break or return; *err then is what the body
-// made it. The sequence may be ranged over more than once, each time from the
+// made it, a mark of [Permanent] included. The sequence may be ranged over more than once, each time from the
 // beginning. Its contexts end with their attempt if p has an AttemptTimeout.
 //
 // Tries panics if err is nil or p is not valid.
@@ -41,9 +42,7 @@ func (p Policy) Tries(ctx context.Context, err *error) iter.Seq[context.Context]
 			}
 			return *err
 		})
-		if left {
-			*err = unmarked(*err)
-		} else {
+		if !left {
 			*err = outcome
 		}
 	}

@@ -56,7 +56,7 @@ func TestTries_left(t *testing.T) {
 			err = retry.Permanent(errBoom)
 			break
 		}
-		assert.Equal(t, errBoom, err, "without the mark")
+		assert.Equal(t, retry.Permanent(errBoom), err, "with the mark")
 
 		assert.Equal(t, errBoom, func() (err error) {
 			for range p.Tries(t.Context(), &err) {

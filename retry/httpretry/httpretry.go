@@ -18,16 +18,18 @@
 //
 // # Results
 //
-// When there is no further attempt, for whatever reason, the last response is
-// returned as it came, with its body to be read and closed and a nil error: a
-// client sees what it would see without retries, and is not told the reason. A
-// response that is followed by a retry is drained and closed.
+// When there is no further attempt, the last response is returned as it came,
+// with its body to be read and closed and a nil error: a client sees what it
+// would see without retries, and is not told the reason. How often the request
+// was sent is what retry.AttemptFrom(resp.Request.Context()) tells. A response
+// that is followed by a wait is drained and closed.
 //
 // The error is a [*retry.Error] if the last attempt brought no response, or if
-// the context of the request ended before there was a response not to be
-// retried. A request that is not to be sent again fails with the error that it
-// would have failed with without this package. An attempt that took longer than
-// AttemptTimeout fails with a [context.DeadlineExceeded].
+// the context of the request ended during a wait, or before a response that
+// would have been retried. A request that is not to be sent again fails with the
+// error that it would have failed with without this package. An attempt that
+// took longer than AttemptTimeout fails with an error that matches
+// [context.DeadlineExceeded].
 //
 // # Concurrency
 //
@@ -38,7 +40,8 @@
 //
 // Requests without a limit of time: where neither AttemptTimeout nor the
 // context of the request sets one, nobody gives up a server that never
-// answers.
+// answers; and without MaxDelay or a deadline, one that asks for a wait of a day
+// gets it.
 package httpretry
 
 import (
@@ -99,16 +102,17 @@ func Transport(p retry.Policy, base http.RoundTripper, opts ...Option) http.Roun
 // An Option changes which requests are retried.
 type Option struct{ set func(*transport) }
 
-// Methods names the methods that are retried, instead of those that are
-// idempotent: GET, HEAD, OPTIONS, TRACE, PUT and DELETE. A request with an
-// Idempotency-Key or X-Idempotency-Key header is retried in any case.
+// Methods lists all methods that are retried, in the place of those that are
+// idempotent: GET, HEAD, OPTIONS, TRACE, PUT and DELETE. Methods are in upper
+// case. A request with an Idempotency-Key or X-Idempotency-Key header is retried
+// in any case. Of several Methods the last counts.
 func Methods(m ...string) Option {
 	m = slices.Clone(m)
 	return Option{func(t *transport) { t.methods = m }}
 }
 
-// Statuses names the status codes that are retried, instead of 429, 502, 503
-// and 504.
+// Statuses lists all status codes that are retried, in the place of 429, 502,
+// 503 and 504. Of several Statuses the last counts.
 func Statuses(codes ...int) Option {
 	codes = slices.Clone(codes)
 	return Option{func(t *transport) { t.statuses = codes }}
