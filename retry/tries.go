@@ -24,7 +24,8 @@ import (
 //
 // The body may leave the loop by break or return; *err then is what the body
 // made it, a mark of [Permanent] included. The sequence may be ranged over more
-// than once, each time from the beginning. Its contexts end with their attempt if p has an AttemptTimeout.
+// than once, each time from the beginning. Its contexts end with their attempt
+// if p has an AttemptTimeout.
 //
 // Tries panics if err is nil or p is not valid.
 func (p Policy) Tries(ctx context.Context, err *error) iter.Seq[context.Context] {
