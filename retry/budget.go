@@ -11,8 +11,10 @@ import (
 // there were lately, and a reserve for times of few calls.
 //
 // A Budget is made by [NewBudget] and may be used concurrently; the zero Budget
-// grants nothing. In a testing/synctest bubble it begins anew. The source of the
-// idea is the chapter [Handling Overload] of Site Reliability Engineering.
+// grants nothing. It begins anew in a testing/synctest bubble, and after it.
+//
+// The source of the idea is the chapter [Handling Overload] of Site Reliability
+// Engineering.
 //
 // [Handling Overload]: https://sre.google/sre-book/handling-overload/
 type Budget struct {
@@ -29,16 +31,17 @@ type Budget struct {
 // window is the number of seconds that a Budget looks back.
 const window = 10
 
-// NewBudget returns a Budget that grants, in any ten seconds, ratio retries for
-// each call begun in these ten seconds, and minPerSecond × 10 retries more. With
+// NewBudget returns a Budget that grants, in ten seconds, ratio retries for each
+// call begun in these ten seconds, and minPerSecond × 10 retries more. With
 // NewBudget(0.1, 0), a server that is down gets 1.1 times the requests that it
 // would get without retries; with NewBudget(0.1, 1), ten in ten seconds more.
 //
-// The ten seconds are the current one and the nine before it. Their retries may
-// all be made at once, and are available again ten seconds later. If
+// The ten seconds are whole ones, the current one and the nine before it. Their
+// retries may all be made at once, at the end of them and at the beginning of
+// the next. A retry belongs to the second in which its wait begins; one that is
+// not made, because the context ended during the wait, is given back. If
 // minPerSecond is zero, calls alone bring retries; the first calls, fewer than
-// 1/ratio, then have none. A retry that was granted but not made, because the
-// context ended during the wait, is given back.
+// 1/ratio, then have none.
 //
 // NewBudget panics if ratio or minPerSecond is negative, if ratio is infinite
 // or not a number, and if both are zero.

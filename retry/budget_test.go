@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -197,6 +198,7 @@ func TestBudget_timeGoesBackwards(t *testing.T) {
 	refund := b.Withdraw()
 	require.Equal(t, 9, withdrawals(b))
 	for range 2 {
+		b.Deposit() // outside of any bubble
 		synctest.Test(t, func(t *testing.T) {
 			refund() // of no effect
 			assert.Equal(t, 10, withdrawals(b))
@@ -234,6 +236,59 @@ func (m *slowBudget) withdraw(now int) bool {
 	return true
 }
 
+// requireLikeModel plays the operations against a Budget and the model.
+func requireLikeModel(t *testing.T, ratio float64, least int, ops []byte) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := retry.NewBudget(ratio, least)
+		m := &slowBudget{ratio: ratio, min: least}
+		type grant struct {
+			refund func()
+			second int
+		}
+		var grants []grant
+		now := 0
+		for i, op := range ops {
+			switch {
+			case op == 'c':
+				b.Deposit()
+				m.calls = append(m.calls, now)
+			case op == 'w':
+				refund := b.Withdraw()
+				require.Equal(t, m.withdraw(now), refund != nil, "operation %d of %q", i, ops)
+				if refund != nil {
+					grants = append(grants, grant{refund, now})
+				}
+			case op == 'r' && len(grants) > 0:
+				g := grants[0]
+				grants = grants[1:]
+				g.refund()
+				for j, second := range m.retries {
+					if second == g.second {
+						m.retries = append(m.retries[:j], m.retries[j+1:]...)
+						break
+					}
+				}
+			case op < 25:
+				time.Sleep(time.Duration(op) * time.Second)
+				now += int(op)
+			}
+		}
+	})
+}
+
+func TestBudget_model(t *testing.T) {
+	const moves = "ccccccwwwwwwwwrr\x01\x01\x02\x03\x05\x09\x0a\x0b"
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		ops := make([]byte, 200)
+		for i := range ops {
+			ops[i] = moves[random.IntN(len(moves))]
+		}
+		requireLikeModel(t, float64(random.IntN(4))/2+0.25, random.IntN(2), ops)
+	}
+}
+
 func FuzzBudget(f *testing.F) {
 	f.Add(0.1, 1, []byte("ccccwwwwr\x05ccwwrr\x0fwwwcwr"))
 	f.Add(2.0, 0, []byte("cwwwwr\x09w\x01wwcrr\x0a\x0b\x0c"))
@@ -241,41 +296,6 @@ func FuzzBudget(f *testing.F) {
 		if !(ratio >= 0 && ratio < 100) || least < 0 || least > 5 || ratio == 0 && least == 0 || len(ops) > 500 {
 			return // not for these functions
 		}
-		synctest.Test(t, func(t *testing.T) {
-			b := retry.NewBudget(ratio, least)
-			m := &slowBudget{ratio: ratio, min: least}
-			type grant struct {
-				refund func()
-				second int
-			}
-			var grants []grant
-			now := 0
-			for i, op := range ops {
-				switch {
-				case op == 'c':
-					b.Deposit()
-					m.calls = append(m.calls, now)
-				case op == 'w':
-					refund := b.Withdraw()
-					require.Equal(t, m.withdraw(now), refund != nil, "operation %d", i)
-					if refund != nil {
-						grants = append(grants, grant{refund, now})
-					}
-				case op == 'r' && len(grants) > 0:
-					g := grants[0]
-					grants = grants[1:]
-					g.refund()
-					for j, second := range m.retries {
-						if second == g.second {
-							m.retries = append(m.retries[:j], m.retries[j+1:]...)
-							break
-						}
-					}
-				case op < 25:
-					time.Sleep(time.Duration(op) * time.Second)
-					now += int(op)
-				}
-			}
-		})
+		requireLikeModel(t, ratio, least, ops)
 	})
 }

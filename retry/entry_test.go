@@ -346,12 +346,18 @@ func TestMaxElapsed_slowOnRetry(t *testing.T) {
 func TestMaxElapsed_extremes(t *testing.T) {
 	each(t, func(t *testing.T, e entry) {
 		const forever = time.Duration(1<<63 - 1)
-		fn, calls := failing(errBoom)
-		err := e.call(t.Context(), retry.Policy{MaxElapsed: time.Second, Backoff: retry.Constant(forever)}, fn)
-		require.ErrorIs(t, err, retry.ErrElapsed)
-		assert.Equal(t, 1, *calls)
+		for _, limit := range []time.Duration{time.Second, forever} {
+			calls := 0
+			err := e.call(t.Context(), retry.Policy{MaxElapsed: limit, Backoff: retry.Constant(forever)}, func(context.Context) error {
+				calls++
+				time.Sleep(time.Nanosecond)
+				return errBoom
+			})
+			require.ErrorIs(t, err, retry.ErrElapsed)
+			assert.Equal(t, 1, calls)
+		}
 
-		fn, _ = failing(errBoom)
+		fn, _ := failing(errBoom)
 		require.NoError(t, e.call(t.Context(), retry.Policy{MaxElapsed: forever, AttemptTimeout: forever, MaxDelay: forever}, fn))
 	})
 }
@@ -431,6 +437,40 @@ func TestMaxDelay_jitter(t *testing.T) {
 	}
 }
 
+// It does not raise the max of a shape.
+func TestMaxDelay_longerThanMax(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []time.Duration
+		fn, _ := failing(repeat(errBoom, 4)...)
+		require.NoError(t, retry.Run(t.Context(), retry.Policy{
+			MaxAttempts: 5, MaxDelay: time.Hour, Backoff: retry.Exponential(time.Second, 2*time.Second),
+			OnRetry: func(_ context.Context, a retry.Attempt) { got = append(got, a.Delay) },
+		}, fn))
+		assert.Equal(t, seconds(1, 2, 2, 2), got)
+	})
+}
+
+// Decorrelated delays grow from one to the next within a call.
+func TestDecorrelated_grows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		longest := time.Duration(0)
+		for range 100 {
+			before := time.Second
+			fn, _ := failing(repeat(errBoom, 9)...)
+			require.NoError(t, retry.Run(t.Context(), retry.Policy{
+				MaxAttempts: 10, Backoff: retry.Decorrelated(time.Second, 0),
+				OnRetry: func(_ context.Context, a retry.Attempt) {
+					assert.GreaterOrEqual(t, a.Delay, time.Second)
+					assert.LessOrEqual(t, a.Delay, 3*before)
+					before = a.Delay
+					longest = max(longest, a.Delay)
+				},
+			}, fn))
+		}
+		assert.Greater(t, longest, 20*time.Second)
+	})
+}
+
 func seconds(ns ...int) []time.Duration {
 	ds := make([]time.Duration, len(ns))
 	for i, n := range ns {
@@ -462,6 +502,103 @@ func TestRetryIf(t *testing.T) {
 		assert.Equal(t, []error{errBoom, errOther}, re.Errs)
 		assert.EqualError(t, err, "retry: not retried (attempt 2): other")
 	})
+}
+
+// It is asked about the last attempt, too.
+func TestRetryIf_lastAttempt(t *testing.T) {
+	each(t, func(t *testing.T, e entry) {
+		fn, _ := failing(errBoom)
+		assert.Equal(t, errBoom, e.call(t.Context(), retry.Policy{MaxAttempts: 1, RetryIf: func(error) bool { return false }}, fn))
+	})
+}
+
+// A context that ends in RetryIf or Backoff ends the call before OnRetry.
+func TestContext_endsInDecision(t *testing.T) {
+	for _, where := range []string{"RetryIf", "Func"} {
+		each(t, func(t *testing.T, e entry) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			at := func(here string) {
+				if where == here {
+					cancel(errCause)
+				}
+			}
+			fn, calls := failing(errBoom)
+			err := e.call(ctx, retry.Policy{
+				RetryIf: func(error) bool { at("RetryIf"); return true },
+				Backoff: retry.Func(func(int) time.Duration { at("Func"); return 0 }),
+				OnRetry: func(context.Context, retry.Attempt) { panic("called") },
+			}, fn)
+			assert.Equal(t, 1, *calls)
+			require.ErrorIs(t, err, errCause)
+			require.ErrorIs(t, err, context.Canceled)
+		})
+	}
+}
+
+// The deadline of an attempt is that of the call: which of them ends first is
+// not told by the error.
+func TestDeadline_asThatOfTheAttempt(t *testing.T) {
+	each(t, func(t *testing.T, e entry) {
+		for range 100 {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errCause)
+			err := e.call(ctx, retry.Policy{AttemptTimeout: time.Second, Backoff: retry.Constant(0)}, func(ctx context.Context) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			cancel()
+			require.ErrorIs(t, err, errCause)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+		}
+	})
+}
+
+// dishonest is a context that does not keep its deadline.
+type dishonest struct{ context.Context }
+
+func (dishonest) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
+
+func TestDeadline_notKept(t *testing.T) {
+	each(t, func(t *testing.T, e entry) {
+		fn, calls := failing(errBoom)
+		err := e.call(dishonest{t.Context()}, retry.Policy{Backoff: retry.Constant(0)}, fn)
+		assert.Equal(t, 1, *calls)
+		require.ErrorIs(t, err, retry.ErrElapsed)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+// broken is a context that has ended without an error.
+type broken struct{ context.Context }
+
+func (broken) Done() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+func TestContext_broken(t *testing.T) {
+	each(t, func(t *testing.T, e entry) {
+		fn, _ := failing(errBoom)
+		err := e.call(broken{t.Context()}, retry.Policy{Backoff: retry.Constant(time.Second)}, fn)
+		require.ErrorIs(t, err, errBoom, "it has failed after all")
+	})
+}
+
+// Without a limit of time the clock is not read before the first failure.
+func TestElapsed(t *testing.T) {
+	for want, p := range map[time.Duration]retry.Policy{
+		3 * time.Second: {}, // a wait and the second attempt, and another wait
+		4 * time.Second: {MaxElapsed: time.Hour},
+	} {
+		each(t, func(t *testing.T, e entry) {
+			p.MaxAttempts, p.Backoff = 2, retry.Constant(2*time.Second)
+			err := e.call(t.Context(), p, func(context.Context) error {
+				time.Sleep(time.Second)
+				return errBoom
+			})
+			assert.Equal(t, want, failed(t, err).Elapsed)
+		})
+	}
 }
 
 func TestRetryIf_notAskedWhenContextEnded(t *testing.T) {
@@ -497,6 +634,7 @@ func TestOnRetry(t *testing.T) {
 			Backoff: retry.Linear(0, time.Second, 0),
 			OnRetry: func(ctx context.Context, a retry.Attempt) {
 				assert.Equal(t, "mine", ctx.Value(key{}))
+				assert.Equal(t, t.Context().Done(), ctx.Done())
 				assert.Equal(t, a.N, *calls, "before the next attempt")
 				assert.Zero(t, time.Since(start), "before the wait")
 				seen = append(seen, a)

@@ -65,7 +65,7 @@ func (e *Error) Error() string {
 	case last == nil && e.Reason == nil:
 		return "retry: no attempt was made" // made by hand
 	case last == nil:
-		return fmt.Sprintf("retry: %v before the first attempt", e.Reason)
+		return "retry: " + strings.TrimPrefix(e.Reason.Error(), "retry: ") + " before the first attempt"
 	case e.Reason == nil && e.Attempts == 1:
 		return last.Error()
 	}
@@ -122,8 +122,10 @@ func (e *Error) last() error {
 //
 // The mark counts also when the marked error is wrapped, but only for the
 // innermost call: what a call returns is not marked for a call around it, until
-// it is marked again. If the mark of a first failure is deep within it, the call
-// returns an [*Error] with the same text, as it cannot be taken off there.
+// it is marked again. (A body that leaves the loop of [Policy.Tries] keeps its
+// mark, and so do wrapped errors in [Error.Errs].) If the mark of a first failure
+// is deep within it, the call returns an [*Error] with the same text, as it
+// cannot be taken off there.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -188,18 +190,17 @@ type hinter interface{ RetryAfter() time.Duration }
 // only the last error is looked at and no mark counts.
 func inspect(err error) (permanent bool, hint time.Duration) {
 	hint = NoHint
-	for err != nil {
-		if h, ok := err.(hinter); ok && hint == NoHint && !isNil(err) {
+	for err != nil && !isNil(err) {
+		if h, ok := err.(hinter); ok && hint == NoHint {
 			hint = h.RetryAfter()
 		}
 		switch e := err.(type) { //nolint:errorlint // this is the search
 		case *permanentError:
 			return true, hint
 		case *Error:
-			if e == nil || hint != NoHint {
-				return false, hint
+			if hint == NoHint {
+				_, hint = inspect(e.last())
 			}
-			_, hint = inspect(e.last())
 			return false, hint
 		case interface{ Unwrap() error }:
 			err = e.Unwrap()

@@ -155,6 +155,7 @@ func TestRetryAfter(t *testing.T) {
 		{"NoHint around another", retry.After(retry.NoHint, hint(3*time.Second)), 3 * time.Second},
 		{"nil pointer", (*pointerError)(nil), own},
 		{"nil Error", (*retry.Error)(nil), own},
+		{"nil wrapper", (*wrapper)(nil), own},
 		{"nothing wrapped", &wrapper{}, own},
 		{"of a call within", &retry.Error{Errs: []error{hint(time.Hour), hint(3 * time.Second)}}, 3 * time.Second},
 		{"of a call within, earlier", &retry.Error{Errs: []error{hint(time.Hour), errBoom}}, own},
@@ -187,7 +188,7 @@ func TestRetryAfter_endsTheCall(t *testing.T) {
 		{"beyond MaxElapsed", retry.Policy{MaxElapsed: 10 * time.Second}, 0},
 		{"beyond the deadline", retry.Policy{}, 10 * time.Second},
 	} {
-		for _, after := range []time.Duration{10*time.Second - 1, 10*time.Second + 1, math.MaxInt64} {
+		for _, after := range []time.Duration{10*time.Second - 1, 10 * time.Second, 10*time.Second + 1, math.MaxInt64} {
 			t.Run(fmt.Sprint(tt.name, after), func(t *testing.T) {
 				each(t, func(t *testing.T, e entry) {
 					start := time.Now()
@@ -199,7 +200,7 @@ func TestRetryAfter_endsTheCall(t *testing.T) {
 					}
 					fn, calls := failing(retry.After(after, errBoom))
 					err := e.call(ctx, tt.policy, fn)
-					if after < 10*time.Second {
+					if after < 10*time.Second || after == 10*time.Second && tt.within == 0 {
 						require.NoError(t, err)
 						assert.Equal(t, after, time.Since(start))
 						return
@@ -274,6 +275,7 @@ func TestError_unwrap(t *testing.T) {
 	require.ErrorAs(t, err, &w)
 	assert.Same(t, last, w)
 	assert.Equal(t, []error{last, retry.ErrExhausted, first}, failed(t, err).Unwrap())
+	assert.Equal(t, []error{last, first, errBoom}, (&retry.Error{Errs: []error{errBoom, first, last}}).Unwrap())
 
 	assert.Empty(t, (&retry.Error{}).Unwrap())
 	assert.Equal(t, []error{errBoom}, (&retry.Error{Errs: []error{errBoom}}).Unwrap())
@@ -285,6 +287,7 @@ func TestError_text(t *testing.T) {
 		"retry: no time left (attempt 1): boom":            {Attempts: 1, Reason: retry.ErrElapsed, Errs: []error{errBoom}},
 		"retry: no budget left (attempt 2): boom":          {Attempts: 2, Reason: retry.ErrBudget, Errs: []error{io.EOF, errBoom}},
 		"retry: caller went home (attempt 2): boom":        {Attempts: 2, Reason: errCause, Errs: []error{io.EOF, errBoom}},
+		"retry: no attempts left before the first attempt": {Reason: retry.ErrExhausted}, // that of a call around it
 		"retry: context canceled before the first attempt": {Reason: context.Canceled},
 		"retry: not retried (attempt 2): boom":             {Attempts: 2, Errs: []error{io.EOF, errBoom}},
 		"retry: context canceled (attempt 1)":              {Attempts: 1, Reason: context.Canceled, Errs: []error{context.Canceled}},

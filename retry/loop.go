@@ -75,7 +75,8 @@ var (
 // run makes the attempts that remain and returns the error of the call.
 func (l *loop) run(attempt func(context.Context) error) error {
 	due := false // the first attempt was made already
-	err := backoff.RetryNotifyWithTimer(func() error {
+	succeeded := false
+	_ = backoff.RetryNotifyWithTimer(func() error {
 		// A wait of no time is none: the next attempt is made here. A round
 		// through backoff would take longer than the rest of a failed attempt.
 		for {
@@ -86,6 +87,7 @@ func (l *loop) run(attempt func(context.Context) error) error {
 				l.grant = grant{} // spent
 				err := try(l.ctx, l.AttemptTimeout, l.attempts+1, attempt)
 				if err == nil {
+					succeeded = true
 					return nil
 				}
 				l.failed(err)
@@ -103,7 +105,7 @@ func (l *loop) run(attempt func(context.Context) error) error {
 			}
 		}
 	}, l, nil, l)
-	if err == nil {
+	if succeeded {
 		return nil
 	}
 	if l.end == nil { // backoff returned from a wait
@@ -147,6 +149,7 @@ func (l *loop) contextEnded() { l.end, l.ended = context.Cause(l.ctx), l.ctx.Err
 // end of the call.
 func (l *loop) decide() {
 	permanent, hint := inspect(l.last())
+	l.awaitDeadline()
 	switch {
 	case permanent:
 		l.end = errRefused
@@ -166,16 +169,33 @@ func (l *loop) decide() {
 		l.wait = l.delay
 	}
 	switch {
+	case l.ctx.Err() != nil: // meanwhile, in one of the caller's functions
+		l.contextEnded()
 	case l.MaxDelay > 0 && l.wait > l.MaxDelay:
 		l.end = ErrElapsed
 	case l.MaxElapsed > 0 && l.wait > l.MaxElapsed-time.Since(l.start):
 		l.end = ErrElapsed
 	case l.beyondDeadline():
 		l.end, l.ended = ErrElapsed, context.DeadlineExceeded
-	case l.Budget != nil: // last, as it takes something
+	case l.Budget != nil: // last: where there is another reason, that is told
 		if l.grant = l.Budget.withdraw(); !l.grant.ok {
 			l.end = ErrBudget
 		}
+	}
+}
+
+// awaitDeadline waits for the context to end, if its deadline has passed: its
+// timer and that of an attempt with the same deadline fire in any order, and the
+// outcome should not depend on it. A context that has a deadline but does not
+// end at it is not waited for.
+func (l *loop) awaitDeadline() {
+	deadline, ok := l.ctx.Deadline()
+	if !ok || time.Until(deadline) > 0 {
+		return
+	}
+	select {
+	case <-l.ctx.Done():
+	case <-time.After(10 * time.Millisecond):
 	}
 }
 
@@ -201,7 +221,7 @@ func (l *loop) err() error {
 	}
 }
 
-// The methods below are for backoff.
+// What follows is for backoff to call.
 
 // Reset is called before the first wait.
 func (l *loop) Reset() {}
@@ -229,11 +249,9 @@ func (l *loop) Start(wait time.Duration) {
 // C returns the channel that ends the wait.
 func (l *loop) C() <-chan time.Time { return l.timer.C }
 
-// Stop is called last, however the loop ends, by a panic too.
+// Stop is called last, however the loop ends, by a panic too. The timer needs no
+// stopping.
 func (l *loop) Stop() {
-	if l.timer != nil {
-		l.timer.Stop()
-	}
 	if l.grant.ok {
 		l.Budget.refund(l.grant)
 	}

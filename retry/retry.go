@@ -75,7 +75,9 @@ type Policy struct { //nolint:recvcheck // Tries is for values; the other method
 
 	// AttemptTimeout limits each attempt: after it the attempt's context has
 	// ended with [context.DeadlineExceeded]. A failure for that reason is
-	// retried like others. Zero means no limit.
+	// retried like others. The context also ends when the attempt does, so that
+	// what it returns must not need it any more. Zero means no limit, and
+	// attempts get the context of the call.
 	AttemptTimeout time.Duration
 
 	// Backoff gives the delay before each attempt but the first. The zero
@@ -97,8 +99,9 @@ type Policy struct { //nolint:recvcheck // Tries is for values; the other method
 
 	// OnRetry, if not nil, is called before each wait, also before a wait of
 	// zero, in the goroutine of the call and with the call's context, in which
-	// AttemptFrom knows nothing of this call. It is not called after the last
-	// attempt. The wait begins when it returns.
+	// AttemptFrom knows nothing of this call. It is not called if no wait is to
+	// follow. The wait begins when it returns; if the time of the call is over
+	// by then, there is no further attempt.
 	OnRetry func(context.Context, Attempt)
 }
 
@@ -111,7 +114,7 @@ type Policy struct { //nolint:recvcheck // Tries is for values; the other method
 // until the deadline of ctx, or beyond, is not begun: Do returns at once then,
 // too, before ctx has ended.
 //
-// It panics if fn is nil.
+// It panics if fn is nil or p is not valid.
 func Do[T any](ctx context.Context, p Policy, fn func(context.Context) (T, error)) (T, error) {
 	if fn == nil {
 		panic("retry: Do of a nil function")
@@ -143,7 +146,7 @@ func finish[T any](ctx context.Context, p *Policy, fn func(context.Context) (T, 
 	return v, err
 }
 
-// Run is [Do] for a function that returns no value.
+// Run is [Do] for a function that returns no value. It panics as Do does.
 func Run(ctx context.Context, p Policy, fn func(context.Context) error) error {
 	if fn == nil {
 		panic("retry: Run of a nil function")

@@ -99,6 +99,11 @@ func TestUntil_retryIf(t *testing.T) {
 	assert.Equal(t, 5, v)
 }
 
+func TestUntil_failure(t *testing.T) {
+	_, err := retry.Until(func(int) bool { panic("asked") }, func(context.Context) (int, error) { return 0, errBoom })(t.Context())
+	assert.Equal(t, errBoom, err)
+}
+
 func TestUntil_panic(t *testing.T) {
 	assert.PanicsWithValue(t, "accept", func() {
 		_, _ = retry.Do(t.Context(), retry.Policy{},

@@ -75,7 +75,12 @@ func (x *exchange) send(req *http.Request) error {
 	if resp.Body == nil { // http.Client forgives this, too
 		resp.Body = http.NoBody
 	}
-	resp.Body = withCancel(resp.Body, cancel)
+	if resp.Request != nil {
+		resp.Request = req // whose context outlives the body
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols { // then the connection is the caller's, with all that it can
+		resp.Body = withCancel(resp.Body, cancel)
+	}
 	return nil
 }
 
@@ -119,36 +124,37 @@ func (x *exchange) close() {
 	if !x.sent && x.req.Body != nil {
 		_ = x.req.Body.Close() // as every RoundTripper does, whether or not it sends the request
 	}
-	x.sent = true
 }
 
 // hopeless reports whether err will be the same next time.
 func hopeless(err error) bool {
 	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
 	_, notTLS := errors.AsType[tls.RecordHeaderError](err)
-	return unverified || notTLS || errors.Is(err, http.ErrSchemeMismatch)
+	return unverified || notTLS
 }
 
-// withCancel returns body, which calls cancel when it is closed.
+// withCancel returns body, which calls cancel when it is closed or has come to
+// its end.
 func withCancel(body io.ReadCloser, cancel context.CancelFunc) io.ReadCloser {
 	if body == http.NoBody {
 		cancel()
 		return body
 	}
-	b := &cancelBody{body, cancel}
-	if w, ok := body.(io.Writer); ok { // after 101 Switching Protocols
-		return struct {
-			*cancelBody
-			io.Writer
-		}{b, w}
-	}
-	return b
+	return &cancelBody{body, cancel}
 }
 
 type cancelBody struct {
 	io.ReadCloser
 
 	cancel context.CancelFunc
+}
+
+func (b *cancelBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.cancel()
+	}
+	return n, err
 }
 
 func (b *cancelBody) Close() error {

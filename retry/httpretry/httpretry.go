@@ -11,7 +11,8 @@
 // Not every request: its method has to be idempotent, see [Methods], and its
 // body, if it has one, has to come with GetBody, as that of
 // [http.NewRequest] with a [bytes.Reader], [bytes.Buffer] or [strings.Reader]
-// does. Bodies are not buffered. Other requests are sent once.
+// does. Bodies are not buffered. Other requests are sent once, with
+// AttemptTimeout but without the rest of the Policy.
 //
 // A response that asks for it by a Retry-After header, in seconds or as a
 // date, sets the wait before the next attempt.
@@ -21,20 +22,21 @@
 // When there is no further attempt, the last response is returned as it came,
 // with its body to be read and closed and a nil error: a client sees what it
 // would see without retries, and is not told the reason. How often the request
-// was sent is what retry.AttemptFrom(resp.Request.Context()) tells. A response
-// that is followed by a wait is drained and closed.
+// was sent to this address is what retry.AttemptFrom(resp.Request.Context())
+// tells. A response that is followed by a wait is drained, so that its connection
+// can be used again, as far as 64 KiB and 100 ms reach, and closed.
 //
-// The error is a [*retry.Error] if the last attempt brought no response, or if
-// the context of the request ended during a wait, or before a response that
-// would have been retried. A request that is not to be sent again fails with the
-// error that it would have failed with without this package. An attempt that
-// took longer than AttemptTimeout fails with an error that matches
-// [context.DeadlineExceeded].
+// Where there is no response to return, because the last attempt brought none or
+// the wait after it was the end, and where the context has ended before a
+// response that would have been retried, there is an error: that of the last
+// attempt if it was the first and is not to be retried, otherwise a
+// [*retry.Error]. An attempt that took longer than AttemptTimeout fails with an
+// error that matches [context.DeadlineExceeded].
 //
 // # Concurrency
 //
 // Clients and transports may be used concurrently. All attempts are made in
-// the goroutine of the request; what else runs is that of the base transport.
+// the goroutine of the request.
 //
 // # Not for
 //
@@ -46,6 +48,7 @@ package httpretry
 
 import (
 	"context"
+	"errors"
 	"math"
 	"net/http"
 	"slices"
@@ -75,7 +78,7 @@ func Client(p retry.Policy, opts ...Option) *http.Client {
 //
 // Where base is of net/http, it may send a request a second time by itself, if a
 // connection that it used again turns out to be closed; the Policy knows nothing
-// of that.
+// of that. Request.Cancel, which is deprecated, ends an attempt, not the call.
 //
 // Closing idle connections is passed on to base. Transport panics if p is not
 // valid.
@@ -94,12 +97,14 @@ func Transport(p retry.Policy, base http.RoundTripper, opts ...Option) http.Roun
 		t.policy.MaxElapsed = math.MaxInt64 // no limit, and Error.Elapsed is that of the whole call
 	}
 	for _, o := range opts {
-		o.set(t)
+		if o.set != nil {
+			o.set(t)
+		}
 	}
 	return t
 }
 
-// An Option changes which requests are retried.
+// An Option changes which requests are retried. The zero Option changes nothing.
 type Option struct{ set func(*transport) }
 
 // Methods lists all methods that are retried, in the place of those that are
@@ -130,22 +135,19 @@ type transport struct {
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	x := &exchange{transport: t, req: req}
 	defer x.close()
-	if !t.retries(req) {
-		if err := x.send(req); err != nil {
-			return nil, err
-		}
-		return x.take(), nil
-	}
-
 	p := t.policy
-	p.OnRetry = func(ctx context.Context, a retry.Attempt) {
-		x.giveUp()
-		if t.policy.OnRetry != nil {
-			t.policy.OnRetry(ctx, a)
+	if t.retries(req) {
+		p.OnRetry = func(ctx context.Context, a retry.Attempt) {
+			x.giveUp()
+			if t.policy.OnRetry != nil {
+				t.policy.OnRetry(ctx, a)
+			}
 		}
+	} else {
+		p = retry.Policy{RetryIf: func(error) bool { return false }}
 	}
 	err := retry.Run(req.Context(), p, x.attempt)
-	if err != nil && req.Context().Err() != nil {
+	if end, ok := errors.AsType[*retry.Error](err); ok && end.Reason != nil && errors.Is(end.Reason, context.Cause(req.Context())) {
 		return nil, err // the body of a response could not be read any more
 	}
 	if resp := x.take(); resp != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"runtime"
 	"strings"
 	"testing"
@@ -393,11 +394,16 @@ func TestBody_rewindFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &server{answers: []answer{status(503)}}
 		req := request(t.Context(), t, http.MethodPut, strings.NewReader("hello"))
-		req.GetBody = func() (io.ReadCloser, error) { return nil, io.ErrClosedPipe }
+		rewinds := 0
+		req.GetBody = func() (io.ReadCloser, error) {
+			rewinds++
+			return nil, io.ErrClosedPipe
+		}
 		resp, err := httpretry.Transport(retry.Policy{}, s).RoundTrip(req)
 		require.ErrorIs(t, err, io.ErrClosedPipe)
 		assert.Nil(t, resp)
 		assert.Len(t, s.got, 1)
+		assert.Equal(t, 1, rewinds)
 		_, ok := errors.AsType[*httpretry.StatusError](err)
 		assert.True(t, ok, "the failure before is not lost")
 		assert.Zero(t, s.open())
@@ -540,6 +546,9 @@ func TestAttemptTimeout_notRetried(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(start))
 		assert.Len(t, s.got, 1)
+		timeout, ok := errors.AsType[*url.Error](err)
+		require.True(t, ok)
+		assert.True(t, timeout.Timeout())
 	})
 }
 
@@ -550,6 +559,11 @@ func TestAttemptTimeout_lateResponse(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			return status(http.StatusOK)(req)
 		}
+		last := &server{answers: []answer{late}}
+		_, _, err := do(t.Context(), t, httpretry.Transport(retry.Policy{AttemptTimeout: time.Second, MaxAttempts: 1}, last), http.MethodGet)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Zero(t, last.open())
+
 		s := &server{answers: []answer{late}}
 		code, body, err := do(t.Context(), t, httpretry.Transport(retry.Policy{AttemptTimeout: time.Second}, s), http.MethodGet)
 		require.NoError(t, err)
@@ -757,9 +771,8 @@ func TestSwitchingProtocols(t *testing.T) {
 	_, err = io.WriteString(w, "hello")
 	require.NoError(t, err)
 	assert.Equal(t, "hello", body.written)
+	assert.Same(t, body, resp.Body, "with all that it can")
 	require.NoError(t, s.ctxs[0].Err())
-	require.NoError(t, resp.Body.Close())
-	assert.Error(t, s.ctxs[0].Err())
 }
 
 func TestNoBody(t *testing.T) {
@@ -796,6 +809,85 @@ func TestBase_sloppy(t *testing.T) {
 		assert.Nil(t, resp)
 		assert.True(t, body.closed)
 	})
+}
+
+// A body that was read to its end leaves nothing behind, even if nobody closes
+// it.
+func TestBody_readToItsEnd(t *testing.T) {
+	s := &server{}
+	resp, err := httpretry.Transport(retry.Policy{}, s).RoundTrip(request(t.Context(), t, http.MethodGet, nil))
+	require.NoError(t, err)
+	_, err = io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Error(t, s.ctxs[0].Err())
+}
+
+// The request of a response tells how often it was sent, also after an attempt
+// around it, and its context goes on.
+func TestResponse_request(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			for _, body := range []io.ReadCloser{nil, http.NoBody} {
+				s := &server{answers: []answer{status(503)}}
+				base := baseFunc(func(req *http.Request) (*http.Response, error) {
+					resp, err := s.RoundTrip(req)
+					resp.Request = req
+					if body != nil {
+						resp.Body = body
+					}
+					return resp, err
+				})
+				err := retry.Run(t.Context(), retry.Policy{}, func(ctx context.Context) error {
+					if retry.AttemptFrom(ctx) < 3 {
+						return errConn
+					}
+					resp, err := httpretry.Transport(retry.Policy{}, base).RoundTrip(request(ctx, t, method, nil))
+					if err != nil {
+						return err
+					}
+					require.NoError(t, resp.Body.Close())
+					want := 2
+					if method == http.MethodPost {
+						want = 1
+					}
+					assert.Equal(t, want, retry.AttemptFrom(resp.Request.Context())) //nolint:contextcheck // not that of ctx
+					return resp.Request.Context().Err()
+				})
+				require.NoError(t, err)
+			}
+		}
+	})
+}
+
+// Elapsed is that of the whole call.
+func TestElapsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := baseFunc(func(*http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return nil, errConn
+		})
+		_, err := httpretry.Transport(retry.Policy{Backoff: retry.Constant(time.Second)}, slow).RoundTrip(request(t.Context(), t, http.MethodGet, nil))
+		e, ok := errors.AsType[*retry.Error](err)
+		require.True(t, ok)
+		assert.Equal(t, 5*time.Second, e.Elapsed)
+	})
+}
+
+// RetryIf cancels and refuses: the response is the caller's.
+func TestContext_endsInRetryIf(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &server{answers: []answer{status(503)}}
+	resp, err := httpretry.Transport(retry.Policy{RetryIf: func(error) bool { cancel(); return false }}, s).RoundTrip(request(ctx, t, http.MethodGet, nil))
+	require.NoError(t, err)
+	assert.Equal(t, 503, resp.StatusCode)
+	require.NoError(t, resp.Body.Close())
+}
+
+func TestOption_zero(t *testing.T) {
+	s := &server{}
+	code, _, err := do(t.Context(), t, httpretry.Transport(retry.Policy{}, s, httpretry.Option{}), http.MethodGet)
+	require.NoError(t, err)
+	assert.Equal(t, 200, code)
 }
 
 type idler struct {
