@@ -30,6 +30,7 @@ type Scenario struct {
 type Contender struct {
 	Name string
 	Note string // what it does less, or otherwise, than the baseline
+	Part int    // how many times less work is in one run, for one that is slow; zero means 1
 	Run  func()
 }
 
@@ -66,19 +67,19 @@ func Run(s Scenario, rounds int) []Result {
 	samples := make([][]float64, n)
 	for i, c := range s.Contenders {
 		repeats[i] = calibrate(c.Run)
-		results[i] = Result{Name: c.Name, Note: c.Note, Allocs: allocs(c.Run, repeats[i]) / float64(max(s.Calls, 1))}
+		results[i] = Result{Name: c.Name, Note: c.Note, Allocs: allocs(c.Run, repeats[i]) / c.count(s.Calls)}
 	}
 
 	unit := s.unit()
 	for round := range rounds {
 		for k := range n {
 			i := (round + k) % n
-			run := s.Contenders[i].Run
+			c := s.Contenders[i]
 			runtime.GC()
-			run()
-			d := timed(run, repeats[i])
-			operations := repeats[i] * max(s.Per, 1)
-			samples[i] = append(samples[i], float64(d)/float64(operations)/float64(unit))
+			c.Run()
+			d := timed(c.Run, repeats[i])
+			operations := float64(repeats[i]) * c.count(s.Per)
+			samples[i] = append(samples[i], float64(d)/operations/float64(unit))
 		}
 	}
 	for i := range results {
@@ -100,6 +101,10 @@ func (s Scenario) unit() time.Duration {
 	}
 	return d
 }
+
+// count returns how many there are in one run of c, if there are n in one of a
+// contender that does all the work.
+func (c Contender) count(n int) float64 { return float64(max(n, 1)) / float64(max(c.Part, 1)) }
 
 // calibrate returns how many runs make a sample. It warms up on the way.
 func calibrate(run func()) int {

@@ -92,6 +92,23 @@ func TestRun_allocsPerCall(t *testing.T) {
 	assert.InDelta(t, 0, results[1].Allocs, 0.1)
 }
 
+func TestRun_part(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := make([]*int, 1000)
+		results := measure.Run(measure.Scenario{
+			Name: "part", Unit: "ms/task", Per: 100, Calls: 10,
+			Contenders: []measure.Contender{{Part: 5, Run: func() {
+				for i := range kept {
+					kept[i] = new(int)
+				}
+				time.Sleep(40 * time.Millisecond)
+			}}},
+		}, 7)
+		assert.InDelta(t, 2, results[0].Median, 1e-9, "20 tasks in 40ms")
+		assert.InDelta(t, 500, results[0].Allocs, 20, "1,000 in two calls")
+	})
+}
+
 func TestRun_badUnit(t *testing.T) {
 	s := measure.Scenario{Name: "n", Unit: "tasks/s", Contenders: nil}
 	assert.PanicsWithValue(t, "measure: n: no unit of time in tasks/s", func() { measure.Run(s, 7) })

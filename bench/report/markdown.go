@@ -31,7 +31,11 @@ func machine(rounds int) string {
 
 // indirect reports whether only a peer imports the module.
 func indirect(path string) bool {
-	return strings.HasPrefix(path, "go.uber.org/") || path == "github.com/bits-and-blooms/bitset"
+	switch path {
+	case "github.com/bits-and-blooms/bitset", "github.com/cenk/backoff", "github.com/facebookgo/clock":
+		return true
+	}
+	return strings.HasPrefix(path, "go.uber.org/")
 }
 
 // cpuModel returns the name of the processor, where the system is Linux.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	breakerbench "github.com/seed4886185c/concert/bench/breaker"
 	gatherbench "github.com/seed4886185c/concert/bench/gather"
 	"github.com/seed4886185c/concert/bench/measure"
 	retrybench "github.com/seed4886185c/concert/bench/retry"
@@ -18,5 +19,6 @@ func subjects() []subject {
 	return []subject{
 		{"gather", gatherbench.Scenarios, judgeGather},
 		{"retry", retrybench.Scenarios, judgeRetry},
+		{"breaker", breakerbench.Scenarios, judgeBreaker},
 	}
 }

@@ -1,0 +1,112 @@
+package breaker
+
+import (
+	"container/list"
+	"iter"
+	"sync"
+)
+
+// A Group holds a Breaker for each of many things that may be down, such as
+// hosts or tenants. Use [NewGroup] to make one; it must not be copied. It may be
+// used concurrently.
+type Group[K comparable] struct {
+	most     int
+	settings func(K) Settings
+
+	mu      sync.Mutex // guards the fields below
+	entries map[K]*list.Element
+	recent  *list.List // of *entry[K], the one that was asked for last in front
+}
+
+type entry[K comparable] struct {
+	key     K
+	breaker *Breaker
+}
+
+// NewGroup returns a Group of at most max breakers, which are made, by the
+// settings for their key, when they are first asked for. The function is called
+// in the goroutine that asks, without a lock held; more than once for a key if
+// several ask at the same time. NewGroup panics if max is less than 1 or settings
+// is nil.
+func NewGroup[K comparable](max int, settings func(K) Settings) *Group[K] {
+	if max < 1 {
+		panic("breaker: NewGroup of less than 1")
+	}
+	if settings == nil {
+		panic("breaker: NewGroup with a nil function")
+	}
+	return &Group[K]{most: max, settings: settings, entries: map[K]*list.Element{}, recent: list.New()}
+}
+
+// Get returns the Breaker for key. If there is none yet it makes one. Where
+// that would be too many, the closed one that was asked for longest ago has to
+// go; it is still good for those who have it. One that is open or half-open
+// never goes: if all are, the new one is not kept.
+func (g *Group[K]) Get(key K) *Breaker {
+	if b := g.find(key, nil); b != nil {
+		return b
+	}
+	return g.find(key, New(g.settings(key)))
+}
+
+// find returns the breaker for key, which is made if there is none yet, unless
+// that is nil.
+func (g *Group[K]) find(key K, made *Breaker) *Breaker {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e, ok := g.entries[key]; ok {
+		g.recent.MoveToFront(e)
+		return e.Value.(*entry[K]).breaker
+	}
+	if made == nil || len(g.entries) >= g.most && !g.evictLocked() {
+		return made
+	}
+	g.entries[key] = g.recent.PushFront(&entry[K]{key, made})
+	return made
+}
+
+// evictLocked makes room, if it can.
+func (g *Group[K]) evictLocked() bool {
+	for e := g.recent.Back(); e != nil; e = e.Prev() {
+		v := e.Value.(*entry[K])
+		if v.breaker.current.Load().state == Closed {
+			g.recent.Remove(e)
+			delete(g.entries, v.key)
+			return true
+		}
+	}
+	return false
+}
+
+// Delete forgets the Breaker for key, if there is one. It is still good for
+// those who have it.
+func (g *Group[K]) Delete(key K) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e, ok := g.entries[key]; ok {
+		g.recent.Remove(e)
+		delete(g.entries, key)
+	}
+}
+
+// All returns the breakers and their keys, as they are when the loop begins, the
+// one that was asked for last first. The body of the loop may use the group.
+func (g *Group[K]) All() iter.Seq2[K, *Breaker] {
+	return func(yield func(K, *Breaker) bool) {
+		for _, e := range g.snapshot() {
+			if !yield(e.key, e.breaker) {
+				return
+			}
+		}
+	}
+}
+
+func (g *Group[K]) snapshot() []*entry[K] {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := make([]*entry[K], 0, len(g.entries))
+	for e := g.recent.Front(); e != nil; e = e.Next() {
+		all = append(all, e.Value.(*entry[K]))
+	}
+	return all
+}

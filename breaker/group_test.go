@@ -1,0 +1,135 @@
+package breaker_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/seed4886185c/concert/breaker"
+)
+
+func named(key string) breaker.Settings { return breaker.Settings{Name: key} }
+
+func keys(g *breaker.Group[string]) []string {
+	var ks []string
+	for k, b := range g.All() {
+		if b.Name() != k {
+			ks = append(ks, "wrong breaker")
+		}
+		ks = append(ks, k)
+	}
+	return ks
+}
+
+func TestGroup(t *testing.T) {
+	g := breaker.NewGroup(2, named)
+	a := g.Get("a")
+	assert.Equal(t, "a", a.Name())
+	assert.Same(t, a, g.Get("a"))
+	g.Get("b")
+	g.Get("a")
+	g.Get("c")
+	assert.Equal(t, []string{"c", "a"}, keys(g), "b was asked for longest ago")
+	assert.Same(t, a, g.Get("a"))
+	g.Delete("a")
+	g.Delete("nobody")
+	assert.Equal(t, []string{"c"}, keys(g))
+	assert.NotSame(t, a, g.Get("a"))
+}
+
+func TestGroup_keepsOpenOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := breaker.NewGroup(2, named)
+		g.Get("a").Open()
+		g.Get("b")
+		g.Get("c")
+		assert.Equal(t, []string{"c", "a"}, keys(g))
+		g.Get("c").Open()
+		time.Sleep(time.Minute)
+		assert.Equal(t, halfOpen, g.Get("a").State())
+		d := g.Get("d")
+		assert.Equal(t, "d", d.Name())
+		assert.NotSame(t, d, g.Get("d"), "there was no place for it")
+		assert.Equal(t, []string{"a", "c"}, keys(g))
+	})
+}
+
+func TestGroup_All(t *testing.T) {
+	g := breaker.NewGroup(9, named)
+	for _, k := range []string{"a", "b", "c"} {
+		g.Get(k)
+	}
+	for k := range g.All() {
+		g.Delete(k) // may use the group
+		g.Get("d")
+		if k == "b" {
+			break
+		}
+	}
+	assert.Equal(t, []string{"a", "d"}, slices.Sorted(maps.Keys(maps.Collect(g.All()))))
+}
+
+func TestGroup_concurrent(t *testing.T) {
+	g := breaker.NewGroup(10, named)
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			for j := range 200 {
+				k := fmt.Sprint((i + j) % 20)
+				b := g.Get(k)
+				assert.Equal(t, k, b.Name())
+				assert.LessOrEqual(t, len(keys(g)), 10)
+				if j%50 == 0 {
+					g.Delete(k)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Those who ask for the same key at the same time get the same breaker.
+func TestGroup_sameKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := breaker.NewGroup(10, func(k string) breaker.Settings {
+			time.Sleep(time.Second) // all of them are here
+			return named(k)
+		})
+		var mu sync.Mutex
+		got := map[*breaker.Breaker]bool{}
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				b := g.Get("a")
+				mu.Lock()
+				defer mu.Unlock()
+				got[b] = true
+			})
+		}
+		wg.Wait()
+		assert.Len(t, got, 1)
+	})
+}
+
+func TestGroup_panics(t *testing.T) {
+	assert.PanicsWithValue(t, "breaker: NewGroup of less than 1", func() { breaker.NewGroup(0, named) })
+	assert.PanicsWithValue(t, "breaker: NewGroup with a nil function", func() { breaker.NewGroup[string](1, nil) })
+	armed := true
+	var g *breaker.Group[string]
+	g = breaker.NewGroup(1, func(k string) breaker.Settings {
+		if armed {
+			_ = keys(g) // may use the group
+			panic("settings")
+		}
+		return named(k)
+	})
+	assert.PanicsWithValue(t, "settings", func() { g.Get("a") })
+	armed = false
+	assert.Equal(t, "a", g.Get("a").Name())
+}
