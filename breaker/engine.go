@@ -28,7 +28,7 @@ var (
 func (b *Breaker) newEngine() *engine {
 	e := new(engine)
 	e.TwoStepCircuitBreaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		MaxRequests:   uint32(min(b.settings.Probes, math.MaxUint32)),
+		MaxRequests:   uint32(min(int64(b.settings.Probes), math.MaxUint32)),
 		Timeout:       1,
 		ReadyToTrip:   func(gobreaker.Counts) bool { return true },
 		OnStateChange: func(_ string, _, to gobreaker.State) { e.state = to },
