@@ -16,8 +16,12 @@
 //	… in a loop, or until its value is good enough        →  retry: Policy.Tries, Until
 //	keep retries from burying a server that is down       →  retry: Budget
 //	send HTTP requests that are retried                   →  retry/httpretry: Client
+//	stop calling what is down, and try again in time      →  breaker: Do, Settings
+//	one breaker for each host, or each tenant             →  breaker: Group
+//	stop sending HTTP requests to hosts that are down     →  breaker/httpbreaker: Transport
 //	show a page although some of its parts fail           →  examples/dashboard
 //	download from a server that is busy, or breaks off    →  examples/fetch
+//	see what a breaker saves while a service is down      →  examples/flaky
 //
 // # Composition
 //
@@ -31,7 +35,14 @@
 // A method value, a closure and an API client's call all fit.
 //
 // They also meet in small methods that an error may have, whoever made it: one
-// with RetryAfter() time.Duration tells retry how long to wait.
+// with RetryAfter() time.Duration tells retry how long to wait. A breaker's does,
+// and so a retry goes around a breaker, which goes around the call:
+//
+//	retry.Do(ctx, policy, breaker.Wrap(b, call))
+//
+// The other way round the breaker would see one failure where there were three,
+// and an open one would not be waited for. A rejection is an attempt, too: limit
+// such a policy by MaxElapsed, or a deadline, rather than by MaxAttempts.
 //
 // # Vocabulary
 //
@@ -51,6 +62,8 @@
 //   - An attempt is one call of a function that may be called again; a retry is
 //     an attempt but the first. The delay is what a backoff gives, a hint what a
 //     failure asks for, the wait is what comes of them.
+//   - A breaker is closed while calls pass, open while they are rejected, and
+//     half-open while a few pass as probes. To trip is to open because of calls.
 //   - To stagger is to start tasks one after another, some time apart; a hedge
 //     is a second task that does the same as the first, in case that is slow.
 package concert

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seed4886185c/concert/breaker"
 	"github.com/seed4886185c/concert/gather"
 	"github.com/seed4886185c/concert/retry"
 )
@@ -71,4 +72,37 @@ func Example_gatherRetry() {
 	// profile of alice <nil>
 	// profile of bob <nil>
 	//  no such user
+}
+
+// Retry around breaker around call. The call fails until the breaker opens; the
+// next attempt is rejected, and waits for as long as the breaker says.
+func Example_retryBreaker() {
+	db := breaker.New(breaker.Settings{
+		Name:    "db",
+		Trip:    breaker.Consecutive(2),
+		OpenFor: 250 * time.Millisecond,
+	})
+	calls := 0
+	query := func(context.Context) (string, error) {
+		calls++
+		if calls <= 2 {
+			return "", errors.New("connection refused")
+		}
+		return "42 rows", nil
+	}
+	policy := retry.Policy{
+		MaxAttempts: 5,
+		Backoff:     retry.Constant(time.Millisecond),
+		OnRetry: func(_ context.Context, a retry.Attempt) {
+			fmt.Println(errors.Is(a.Err, breaker.ErrOpen), a.Delay > time.Millisecond)
+		},
+	}
+	fmt.Println(retry.Do(context.Background(), policy, breaker.Wrap(db, query)))
+	fmt.Println(calls, "calls")
+	// Output:
+	// false false
+	// false false
+	// true true
+	// 42 rows <nil>
+	// 3 calls
 }

@@ -32,7 +32,8 @@
 // What a call returns is passed on as it is. A rejected call returns an
 // [*OpenError], which matches [ErrOpen] and tells how long to wait; package
 // retry of this library, and whoever else asks errors for a method
-// RetryAfter() time.Duration, waits for so long.
+// RetryAfter() time.Duration, waits for so long. To a retry around a breaker a
+// rejection is an attempt that failed: limit it by time rather than by attempts.
 //
 // A panic, or a call of [runtime.Goexit], in a call counts as a failure and
 // passes through unchanged.
@@ -81,7 +82,9 @@ type Settings struct {
 	// ProbeTimeout is how long a probe may take. One that has not ended by then
 	// counts as failed at that moment, whenever it is noticed, so that a call
 	// that never ends does not leave the breaker half-open. The call itself is
-	// not interrupted. Zero means OpenFor.
+	// not interrupted. Calls that are rejected meanwhile are told to wait for
+	// as long as the probe still may take, so that the time-out of the calls
+	// themselves is a good choice. Zero means OpenFor.
 	ProbeTimeout time.Duration
 
 	// SlowCall is how long a call must take to be slow, see [SlowRate] and
@@ -207,18 +210,11 @@ func Wrap[T any](b *Breaker, fn func(context.Context) (T, error)) func(context.C
 // ctx is for Classify. A call whose done is never called is not counted, unless
 // it is a probe: that fails after ProbeTimeout.
 func (b *Breaker) Allow(ctx context.Context) (done func(error), err error) {
-	var c call
-	if err := c.enter(b); err != nil {
+	p := &permit{ctx: ctx}
+	if err := p.enter(b); err != nil {
 		return nil, err
 	}
-	var once atomic.Bool
-	return func(err error) {
-		if once.Swap(true) {
-			return
-		}
-		defer c.leave()
-		c.end(ctx, err)
-	}, nil
+	return p.done, nil
 }
 
 // State returns the state, after it has changed if that was due.

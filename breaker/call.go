@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,6 +13,23 @@ type call struct {
 	probe   *probe        // if it is one
 	start   time.Duration // if the stay is timed
 	ended   bool          // its outcome is known
+}
+
+// A permit is a call that is no function.
+type permit struct {
+	call
+
+	ctx  context.Context //nolint:containedctx // that of the call, for Classify
+	used atomic.Bool
+}
+
+// done ends the call, once.
+func (p *permit) done(err error) {
+	if p.used.Swap(true) {
+		return
+	}
+	defer p.leave()
+	p.end(p.ctx, err)
 }
 
 // A probe is a call that began while the breaker was half-open.

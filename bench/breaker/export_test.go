@@ -3,7 +3,6 @@ package breakerbench
 import "context"
 
 const (
-	Calls    = calls
 	Limit    = limit
 	MinCalls = minCalls
 )
