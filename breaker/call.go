@@ -44,7 +44,11 @@ func (c *call) enter(b *Breaker) error {
 	s := b.current.Load()
 	c.breaker, c.stay = b, s
 	if s.state != Closed {
-		return c.enterUnlessOpen()
+		now := b.clock()
+		if s.state == Open && now < s.until {
+			return c.reject(s.until - now)
+		}
+		return c.settleAndEnter(now)
 	}
 	if s.timed {
 		c.start = b.clock()
@@ -52,16 +56,13 @@ func (c *call) enter(b *Breaker) error {
 	return nil
 }
 
-func (c *call) enterUnlessOpen() error {
-	b, s := c.breaker, c.stay
-	now := b.clock()
-	if s.state == Open && now < s.until {
-		return c.reject(s.until - now)
-	}
+// settleAndEnter is enter where the state may change.
+func (c *call) settleAndEnter(now time.Duration) error {
+	b := c.breaker
 	defer b.report()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s = b.settleLocked(now)
+	s := b.settleLocked(now)
 	c.stay, c.start = s, now
 	switch s.state {
 	case Closed:
