@@ -4,36 +4,41 @@
 // makes one for each of many. [Do] is for functions that return a value, [Run]
 // for those that return only an error, [Wrap] makes a function that goes
 // through a breaker out of one that does not, and [Breaker.Allow] is for calls
-// that are no function. For HTTP there is [httpbreaker].
+// that cannot be put into a function. For HTTP there is [httpbreaker].
+//
+//	db := breaker.New(breaker.Settings{Name: "db", OpenFor: 10 * time.Second})
+//	rows, err := breaker.Do(ctx, db, query)
 //
 // A breaker is closed at first: calls pass through it, and it watches how they
-// end. When its [Trip] says so, for instance after five failures in a row, it
-// opens: calls are rejected with an [*OpenError] and cost nothing. After
-// Settings.OpenFor it is half-open: a few calls are let through, the probes,
-// and the others rejected. If the probes succeed, it closes; if one fails, it
-// opens again.
+// end. So calls need a time-out: one that never ends is never counted. When its
+// [Trip] says so, for instance after five failures in a row, it opens: calls are
+// rejected with an [*OpenError] and cost next to nothing. After Settings.OpenFor
+// it is half-open: a few calls are let through, the probes, and the others
+// rejected. If the probes succeed, it closes; if one fails, it opens again.
 //
 // # Concurrency
 //
 // A Breaker may be used concurrently. It starts no goroutine, and calls run in
-// the goroutine of their caller. While it is closed, a success takes no lock.
-// Functions of the [Settings] are called without any lock held, and may use the
-// breaker.
+// the goroutine of their caller. While it is closed, a success takes no lock, but
+// for that of [LastN]. Functions of the [Settings] are called without any lock
+// held, and may use the breaker.
 //
-// A call belongs to the stay in a state that it began in. If it ends in
-// another, the result is its caller's alone, and the breaker does not count it.
+// A call counts only if it ends before the state changes. One that ends later is
+// its caller's alone.
 //
 // Time is package time's, so that everything here runs in a testing/synctest
-// bubble; a Breaker made outside a bubble does not belong into one. A step of
-// the wall clock changes nothing.
+// bubble; do not use a Breaker in one that was made outside. A step of the wall
+// clock changes nothing.
 //
 // # Errors
 //
 // What a call returns is passed on as it is. A rejected call returns an
-// [*OpenError], which matches [ErrOpen] and tells how long to wait; package
+// [*OpenError], which matches [ErrOpen] and tells how long b will be open; package
 // retry of this library, and whoever else asks errors for a method
-// RetryAfter() time.Duration, waits for so long. To a retry around a breaker a
-// rejection is an attempt that failed: limit it by time rather than by attempts.
+// RetryAfter() time.Duration, waits for so long. Put the retry around the breaker:
+// the other way round, a call with all its attempts is one failure. A rejection
+// is then an attempt that failed, so limit the time of such a retry rather than
+// its attempts, or have it give up at ErrOpen.
 //
 // A panic, or a call of [runtime.Goexit], in a call counts as a failure and
 // passes through unchanged.
@@ -68,23 +73,26 @@ type Settings struct {
 
 	// MaxOpenFor lets the time grow: each opening by a failed probe lasts
 	// twice as long as the one before, up to this, jitter included. When the
-	// breaker closes it begins with OpenFor again. Zero means no growth.
+	// breaker closes, or is opened by hand, it begins with OpenFor again. Zero
+	// means no growth.
 	MaxOpenFor time.Duration
 
 	// Jitter makes the time random: between (1 - Jitter) and (1 + Jitter) times
-	// what it would be, which grows without it. It must be between 0 and 1.
+	// OpenFor, or what MaxOpenFor has made of that; it does not add up from
+	// one opening to the next. It must be between 0 and 1; 0.2 is a good choice
+	// where many have a breaker for the same thing.
 	Jitter float64
 
-	// Probes is how many calls are let through while the breaker is half-open,
-	// and how many of them have to succeed for it to close. Zero means 1.
+	// Probes is how many calls are let through while the breaker is half-open.
+	// All of them have to succeed for it to close, slow ones too; the first
+	// that fails opens it. Zero means 1.
 	Probes int
 
 	// ProbeTimeout is how long a probe may take. One that has not ended by then
 	// counts as failed at that moment, whenever it is noticed, so that a call
 	// that never ends does not leave the breaker half-open. The call itself is
-	// not interrupted. Calls that are rejected meanwhile are told to wait for
-	// as long as the probe still may take, so that the time-out of the calls
-	// themselves is a good choice. Zero means OpenFor.
+	// not interrupted. The time-out of the calls themselves, or a little more,
+	// is a good choice. Zero means OpenFor.
 	ProbeTimeout time.Duration
 
 	// SlowCall is how long a call must take to be slow, see [SlowRate] and
@@ -98,8 +106,10 @@ type Settings struct {
 
 	// OnChange, if not nil, is called after each change of the state, in the
 	// order of the changes, and not concurrently. It is called in the goroutine
-	// of a call that made, or noticed, a change, before that call goes on: that
-	// of another if two changes follow each other closely.
+	// that made or noticed the change, before its call goes on; if several do so
+	// at once, one of them makes all the calls. That a breaker is half-open, and
+	// that a probe took too long, is noticed by whoever uses it next, by State
+	// and Counts too. If OnChange panics, that caller gets the panic.
 	OnChange func(Change)
 }
 
@@ -123,8 +133,8 @@ type Breaker struct {
 // New returns a closed Breaker.
 //
 // It panics if a number or duration is negative, Jitter is not between 0 and 1,
-// MaxOpenFor is less than OpenFor but not 0, or SlowRate is used without
-// SlowCall.
+// MaxOpenFor is not 0 but less than OpenFor or its default, or SlowRate is used
+// without SlowCall.
 func New(s Settings) *Breaker {
 	s = s.orDefault()
 	b := &Breaker{settings: s, rules: s.Trip.rules, born: time.Now()}
@@ -162,8 +172,8 @@ func (s Settings) orDefault() Settings {
 }
 
 // Do calls fn, unless b rejects the call, and returns what fn returned. A
-// rejected call returns the zero value and an [*OpenError]. Do panics if fn is
-// nil.
+// rejected call returns the zero value and an [*OpenError]. Whether ctx has
+// ended is for fn and Classify to see. Do panics if fn is nil.
 func Do[T any](ctx context.Context, b *Breaker, fn func(context.Context) (T, error)) (T, error) {
 	if fn == nil {
 		panic("breaker: Do of a nil function")
@@ -202,13 +212,14 @@ func Wrap[T any](b *Breaker, fn func(context.Context) (T, error)) func(context.C
 	return func(ctx context.Context) (T, error) { return Do(ctx, b, fn) }
 }
 
-// Allow asks b to let a call through that is not a function. If it does, the
-// caller must call done with the call's error once it has ended; done may be
-// called from any goroutine, and a second time without effect. If b rejects the
-// call, done is nil and the error an [*OpenError].
+// Allow asks b to let a call through that cannot be put into a function. If it
+// does, the caller must call done with the call's error once it has ended; done
+// may be called from any goroutine, and a second time without effect. If b
+// rejects the call, done is nil and the error an [*OpenError].
 //
 // ctx is for Classify. A call whose done is never called is not counted, unless
-// it is a probe: that fails after ProbeTimeout.
+// it is a probe: that fails after ProbeTimeout. For a stream that lives for long
+// call done when it is established.
 func (b *Breaker) Allow(ctx context.Context) (done func(error), err error) {
 	p := &permit{ctx: ctx}
 	if err := p.enter(b); err != nil {
@@ -222,6 +233,9 @@ func (b *Breaker) State() State { return b.now().state }
 
 // Counts returns what has been counted since the state last changed.
 func (b *Breaker) Counts() Counts { return b.now().counts() }
+
+// Mode returns what b was last forced to, which is Auto at first.
+func (b *Breaker) Mode() Mode { return b.current.Load().mode }
 
 // Name returns Settings.Name.
 func (b *Breaker) Name() string { return b.settings.Name }

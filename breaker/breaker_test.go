@@ -3,7 +3,10 @@ package breaker_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -226,27 +229,49 @@ func rejection(t *testing.T, b *breaker.Breaker) *breaker.OpenError {
 // However short or long, the breaker is open for so long.
 func TestOpenFor_extremes(t *testing.T) {
 	const forever = time.Duration(1<<63 - 1)
-	synctest.Test(t, func(t *testing.T) {
-		for _, s := range []breaker.Settings{
-			{OpenFor: 1},
-			{OpenFor: 1, Jitter: 1},
-			{OpenFor: forever},
-			{OpenFor: forever, Jitter: 1},
-			{OpenFor: forever/2 + 1, MaxOpenFor: forever, ProbeTimeout: forever},
-			{OpenFor: forever, MaxOpenFor: forever, Jitter: 0.1},
-		} {
-			time.Sleep(time.Hour)
-			b := breaker.New(s)
-			b.Open()
-			after := rejection(t, b).After
-			assert.Positive(t, after)
-			if s.OpenFor > 1 {
-				continue
+	for _, tt := range []struct {
+		settings       breaker.Settings
+		shortest, most time.Duration
+	}{
+		{breaker.Settings{OpenFor: 1}, 2, 2},
+		{breaker.Settings{OpenFor: 1, Jitter: 0.5}, 2, 2},
+		{breaker.Settings{OpenFor: 1, Jitter: 1}, 2, 2},
+		{breaker.Settings{OpenFor: 10, Jitter: 1}, 2, 20},
+		{breaker.Settings{OpenFor: forever}, forever - 2*time.Hour, forever},
+		{breaker.Settings{OpenFor: forever, Jitter: 1}, 2, forever},
+		{breaker.Settings{OpenFor: forever, Jitter: 0.1}, forever / 10 * 8, forever},
+		{breaker.Settings{OpenFor: forever, MaxOpenFor: forever, Jitter: 0.1}, forever / 10 * 8, forever},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := breaker.New(tt.settings)
+			time.Sleep(time.Hour) // its clock is not at zero
+			for range 50 {
+				b.Open()
+				after := rejection(t, b).After
+				assert.GreaterOrEqual(t, after, tt.shortest)
+				assert.LessOrEqual(t, after, tt.most)
+				if tt.most < time.Second {
+					time.Sleep(after)
+					require.NoError(t, breaker.Run(t.Context(), b, succeed))
+				}
 			}
-			assert.LessOrEqual(t, after, 2*time.Nanosecond)
-			time.Sleep(after)
-			require.NoError(t, breaker.Run(t.Context(), b, succeed))
-		}
+		})
+	}
+}
+
+// The open time grows without overflow, and so do the times of probes.
+func TestOpenFor_growsForever(t *testing.T) {
+	const forever = time.Duration(1<<63 - 1)
+	synctest.Test(t, func(t *testing.T) {
+		b := breaker.New(breaker.Settings{OpenFor: forever/2 + 1, MaxOpenFor: forever, ProbeTimeout: forever, Trip: breaker.Consecutive(1)})
+		failN(t, b, 1)
+		requireRejected(t, b, open, forever/2+1)
+		time.Sleep(forever/2 + 1)
+		probe, err := b.Allow(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, forever/2, rejection(t, b).After, "the probe has until the end of time")
+		probe(errDown)
+		requireRejected(t, b, open, forever/2)
 	})
 }
 
@@ -262,6 +287,21 @@ func TestProbes(t *testing.T) {
 		assert.Equal(t, breaker.Counts{Successes: 2, ConsecutiveSuccesses: 2}, b.Counts())
 		require.NoError(t, e.call(t.Context(), b, succeed))
 		assert.Equal(t, closed, b.State())
+	})
+}
+
+// There may be more probes than gobreaker can count.
+func TestProbes_many(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		probes := 1
+		probes <<= min(32, strconv.IntSize-2)
+		b := breaker.New(breaker.Settings{Probes: probes, OpenFor: time.Second})
+		b.Open()
+		time.Sleep(time.Second)
+		for range 100 {
+			_, err := b.Allow(t.Context())
+			require.NoError(t, err)
+		}
 	})
 }
 
@@ -413,6 +453,8 @@ func TestClassify(t *testing.T) {
 		cancel()
 		late, cancel := context.WithTimeout(t.Context(), 0)
 		defer cancel()
+		timedOut, cancelCause := context.WithCancelCause(t.Context())
+		cancelCause(fmt.Errorf("no answer: %w", context.DeadlineExceeded))
 		for _, tt := range []struct {
 			ctx  context.Context
 			err  error
@@ -427,6 +469,8 @@ func TestClassify(t *testing.T) {
 			{cancelled, errDown, breaker.Ignored},
 			{late, nil, breaker.Success},
 			{late, context.DeadlineExceeded, breaker.Failure},
+			{timedOut, context.Canceled, breaker.Failure},
+			{timedOut, nil, breaker.Success},
 		} {
 			assert.Equal(t, tt.want, breaker.DefaultClassify(tt.ctx, tt.err))
 			for _, classify := range []func(context.Context, error) breaker.Outcome{nil, breaker.DefaultClassify} {
@@ -587,6 +631,51 @@ func TestOnChange_nested(t *testing.T) {
 	})
 }
 
+// Many changes in one OnChange take no more stack than few.
+func TestOnChange_backlog(t *testing.T) {
+	var b *breaker.Breaker
+	depth, changes := 0, 0
+	frames := 0
+	b = breaker.New(breaker.Settings{OnChange: func(breaker.Change) {
+		depth++
+		defer func() { depth-- }()
+		assert.Equal(t, 1, depth)
+		var pcs [200]uintptr
+		frames = max(frames, runtime.Callers(0, pcs[:]))
+		if changes++; changes == 1 {
+			for range 1000 {
+				b.Close()
+				b.Open()
+			}
+		}
+	}})
+	b.Open()
+	assert.Equal(t, 2001, changes)
+	assert.Less(t, frames, 50)
+}
+
+// An OnChange that does not return keeps the call from being made. It is not
+// counted, and the place of a probe is free again.
+func TestOnChange_panicsOnAdmission(t *testing.T) {
+	each(t, func(t *testing.T, e entry) {
+		armed := true
+		b := breaker.New(breaker.Settings{OpenFor: time.Second, OnChange: func(c breaker.Change) {
+			if armed && c.To == halfOpen {
+				panic("OnChange")
+			}
+		}})
+		b.Open()
+		time.Sleep(time.Second)
+		assert.PanicsWithValue(t, "OnChange", func() {
+			_ = e.call(t.Context(), b, func(context.Context) error { panic("called") })
+		})
+		armed = false
+		assert.Equal(t, breaker.Counts{Ignored: 1}, b.Counts())
+		require.NoError(t, e.call(t.Context(), b, succeed))
+		assert.Equal(t, closed, b.State())
+	})
+}
+
 // Under load every change is reported once and in order.
 func TestOnChange_concurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -695,7 +784,9 @@ func TestForce(t *testing.T) {
 		b := breaker.New(breaker.Settings{OpenFor: time.Second, OnChange: l.add})
 		b.Force(breaker.Auto)
 		failN(t, b, 1)
+		assert.Equal(t, breaker.Auto, b.Mode())
 		b.Force(breaker.Isolated)
+		assert.Equal(t, breaker.Isolated, b.Mode())
 		for _, wait := range []time.Duration{0, time.Second, 1000 * time.Hour} {
 			time.Sleep(wait)
 			requireRejected(t, b, open, 0)
@@ -787,9 +878,16 @@ func TestOpenError(t *testing.T) {
 		assert.EqualError(t, e, want)
 		require.ErrorIs(t, e, breaker.ErrOpen)
 		require.NotErrorIs(t, e, errDown)
-		assert.Equal(t, e.After, e.RetryAfter())
+		want := e.After
+		if e.State == halfOpen || e.After == 0 {
+			want = retryNoHint
+		}
+		assert.Equal(t, want, e.RetryAfter())
 	}
 }
+
+// retryNoHint is retry.NoHint, which this package does not import.
+const retryNoHint = time.Duration(math.MinInt64)
 
 func TestNames(t *testing.T) {
 	assert.Equal(t, []string{"closed", "half-open", "open", "State(3)", "State(-1)"},

@@ -44,11 +44,10 @@ func (c *call) enter(b *Breaker) error {
 	s := b.current.Load()
 	c.breaker, c.stay = b, s
 	if s.state != Closed {
-		now := b.clock()
-		if s.state == Open && now < s.until {
+		if now := b.clock(); s.state == Open && now < s.until {
 			return c.reject(s.until - now)
 		}
-		return c.settleAndEnter(now)
+		return c.settleAndEnter()
 	}
 	if s.timed {
 		c.start = b.clock()
@@ -56,12 +55,30 @@ func (c *call) enter(b *Breaker) error {
 	return nil
 }
 
-// settleAndEnter is enter where the state may change.
-func (c *call) settleAndEnter(now time.Duration) error {
+// settleAndEnter is enter where the state may change. If OnChange does not
+// return from that, the call is not made, and not counted.
+func (c *call) settleAndEnter() error {
+	err := c.settleAndEnterLocking()
+	reported := false
+	defer func() {
+		if reported {
+			return
+		}
+		c.ended = true
+		if c.probe != nil {
+			c.breaker.probeEnded(c, Ignored, false, c.start, nil)
+		}
+	}()
+	c.breaker.report()
+	reported = true
+	return err
+}
+
+func (c *call) settleAndEnterLocking() error {
 	b := c.breaker
-	defer b.report()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := b.clock()
 	s := b.settleLocked(now)
 	c.stay, c.start = s, now
 	switch s.state {
@@ -109,7 +126,6 @@ func (c *call) end(ctx context.Context, err error) {
 // Classify did not. It is to be deferred, before enter if that may panic.
 func (c *call) leave() {
 	if !c.ended && c.stay != nil {
-		c.ended = true
 		c.count(Failure, errNotReturned)
 	}
 }

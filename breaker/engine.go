@@ -98,11 +98,10 @@ func (b *Breaker) settleLocked(now time.Duration) *stay {
 
 // due returns when the first of the probes that have not ended falls due.
 func (s *stay) due() time.Duration {
-	due := time.Duration(math.MaxInt64)
-	for _, p := range s.probes {
-		due = min(due, p.due)
+	if len(s.probes) == 0 {
+		return math.MaxInt64
 	}
-	return due
+	return s.probes[0].due
 }
 
 // probeEnded counts a probe, unless it comes too late.
@@ -148,7 +147,7 @@ func (b *Breaker) trip(s *stay, err error) {
 // openLocked begins an open stay at the given time. The engine is open.
 func (b *Breaker) openLocked(at time.Duration, err error) {
 	s := b.newStay(Open, at)
-	s.until = later(at, b.openFor())
+	s.until = later(s.since, b.openFor())
 	b.changeLocked(s, err)
 }
 
@@ -181,34 +180,47 @@ func (b *Breaker) openFor() time.Duration {
 func (b *Breaker) changeLocked(to *stay, err error) {
 	from := b.current.Swap(to)
 	if from.state != to.state && b.settings.OnChange != nil {
+		now := time.Now() // not counted from born: the wall clock may have been set since
 		b.changes = append(b.changes, Change{
 			Name: b.settings.Name, From: from.state, To: to.state,
-			Counts: from.counts(), Err: err, At: b.born.Add(to.since),
+			Counts: from.counts(), Err: err, At: now.Add(to.since - now.Sub(b.born)),
 		})
 	}
 }
 
 // report calls OnChange for the changes that were not reported yet, unless
-// another goroutine does so already. It is to be deferred before mu is locked.
+// another goroutine does so already. It requires that mu is not locked.
 func (b *Breaker) report() {
 	if b.settings.OnChange == nil {
 		return
 	}
+	for b.reportNext() {
+	}
+}
+
+// reportNext reports one change, and returns whether it did.
+func (b *Breaker) reportNext() bool {
 	b.mu.Lock()
 	if b.reporting || len(b.changes) == 0 {
 		b.mu.Unlock()
-		return
+		return false
 	}
 	b.reporting = true
 	c := b.changes[0]
+	b.changes[0] = Change{} // keeps no error alive
 	b.changes = b.changes[1:]
 	b.mu.Unlock()
 
-	defer b.report() // the next one, after a panic too
+	returned := false
 	defer func() {
 		b.mu.Lock()
-		defer b.mu.Unlock()
 		b.reporting = false
+		b.mu.Unlock()
+		if !returned {
+			b.report() // the others, before the panic goes on
+		}
 	}()
 	b.settings.OnChange(c)
+	returned = true
+	return true
 }

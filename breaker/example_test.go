@@ -191,7 +191,7 @@ func ExampleGroup() {
 	for host, b := range hosts.All() {
 		fmt.Println(host, b.State())
 	}
-	// Output:
+	// Unordered output:
 	// connection refused
 	// db-2 open
 	// db-1 open

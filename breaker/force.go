@@ -7,7 +7,7 @@ import (
 
 // Open opens b by hand: it stays open for OpenFor, as if it had tripped. If it
 // is open already, this time begins anew. Calls in flight are not counted any
-// more. Open does nothing while b is forced.
+// more. Open does nothing while b is forced. To keep b open, force it.
 func (b *Breaker) Open() {
 	b.byHand(func() {
 		b.engine = b.newEngine().trip()
@@ -34,8 +34,9 @@ func (b *Breaker) byHand(change func()) {
 // Force makes b open or closed whatever becomes of calls, until it is forced
 // otherwise. Isolated means always open: every call is rejected, and After of
 // its error is zero. Disabled means always closed: every call is let through,
-// and counted. Auto ends that: b is closed then, with nothing counted. Forcing
-// the mode that b is in does nothing. Force panics if m is none of these.
+// and counted. Auto ends that: b is closed then, with nothing counted. A change
+// of the mode that leaves the state as it is is not reported to OnChange.
+// Forcing the mode that b is in does nothing. Force panics if m is none of these.
 func (b *Breaker) Force(m Mode) {
 	if m != Auto && m != Isolated && m != Disabled {
 		panic(fmt.Sprintf("breaker: Force of %v", m))

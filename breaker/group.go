@@ -39,9 +39,11 @@ func NewGroup[K comparable](max int, settings func(K) Settings) *Group[K] {
 }
 
 // Get returns the Breaker for key. If there is none yet it makes one. Where
-// that would be too many, the closed one that was asked for longest ago has to
-// go; it is still good for those who have it. One that is open or half-open
-// never goes: if all are, the new one is not kept.
+// that would be too many, the one that was asked for longest ago has to go; it is
+// still good for those who have it. One that is open, half-open with a probe
+// under way, or forced, never goes; once its open time is over without a call, it
+// may. If none of the hundred that were asked for longest ago may go, the new
+// one is not kept.
 func (g *Group[K]) Get(key K) *Breaker {
 	if b := g.find(key, nil); b != nil {
 		return b
@@ -65,17 +67,40 @@ func (g *Group[K]) find(key K, made *Breaker) *Breaker {
 	return made
 }
 
-// evictLocked makes room, if it can.
+// mayLook is how many breakers are looked at for one that may go.
+const mayLook = 100
+
+// evictLocked makes room, if it can. Those that must stay it takes out of the
+// way of the next search.
 func (g *Group[K]) evictLocked() bool {
-	for e := g.recent.Back(); e != nil; e = e.Prev() {
+	for range min(mayLook, len(g.entries)) {
+		e := g.recent.Back()
 		v := e.Value.(*entry[K])
-		if v.breaker.current.Load().state == Closed {
+		if v.breaker.idle() {
 			g.recent.Remove(e)
 			delete(g.entries, v.key)
 			return true
 		}
+		g.recent.MoveToFront(e)
 	}
 	return false
+}
+
+// idle reports whether b can be forgotten: it is closed, or its open time, or
+// the time of its probes, is over and nobody has asked for it since; and it is
+// not forced.
+func (b *Breaker) idle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch s := b.current.Load(); {
+	case s.mode != Auto:
+		return false
+	case s.state == Open:
+		return b.clock() >= s.until
+	case s.state == HalfOpen:
+		return len(s.probes) == 0 || b.clock() >= later(s.due(), b.settings.OpenFor)
+	}
+	return true
 }
 
 // Delete forgets the Breaker for key, if there is one. It is still good for
@@ -89,8 +114,8 @@ func (g *Group[K]) Delete(key K) {
 	}
 }
 
-// All returns the breakers and their keys, as they are when the loop begins, the
-// one that was asked for last first. The body of the loop may use the group.
+// All returns the breakers and their keys, as they are when the loop begins, in
+// no particular order. The body of the loop may use the group.
 func (g *Group[K]) All() iter.Seq2[K, *Breaker] {
 	return func(yield func(K, *Breaker) bool) {
 		for _, e := range g.snapshot() {

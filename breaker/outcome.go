@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -54,20 +55,25 @@ func name(i int, kind string, names ...string) string {
 }
 
 // DefaultClassify returns Success if err is nil; Ignored if ctx was cancelled,
-// for then the caller does not want to know any more; and otherwise Failure,
-// also if the deadline of ctx has passed.
+// for then the caller does not want to know any more; and otherwise Failure. A
+// deadline of ctx that has passed is a failure, and so is a cancellation whose
+// cause matches [context.DeadlineExceeded], as it is somebody's deadline too. An
+// error that says nothing about what was called, such as that of a missing row,
+// is for a Classify of one's own to call a success before it asks this one.
 func DefaultClassify(ctx context.Context, err error) Outcome {
 	switch {
 	case err == nil:
 		return Success
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(ctx.Err(), context.Canceled) && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return Ignored
 	}
 	return Failure
 }
 
 // Counts tells how the calls ended that began since the state last changed, or
-// since Open, Close or Force made it begin anew. Those in flight are not in it.
+// since Open, Close or Force made it begin anew; it is not for running totals.
+// Those in flight are not in it. While calls end concurrently, it is not the
+// picture of one moment.
 type Counts struct {
 	Successes, Failures, Ignored int
 
@@ -83,8 +89,8 @@ type Change struct {
 	Name     string // of the breaker
 	From, To State
 	Counts   Counts    // of the time in From
-	Err      error     // of the call that brought it about, or why there is none; nil if it was no call
-	At       time.Time // when it took effect
+	Err      error     // of the call that decided it, or that it panicked or was a probe too late; nil for a success, a time that is over, and by hand
+	At       time.Time // when it took effect: to be half-open does when it is noticed
 }
 
 // The errors of a Change that no call returned.
@@ -123,5 +129,12 @@ func (e *OpenError) Error() string {
 // Is reports whether target is [ErrOpen].
 func (e *OpenError) Is(target error) bool { return target == ErrOpen }
 
-// RetryAfter returns After.
-func (e *OpenError) RetryAfter() time.Duration { return e.After }
+// RetryAfter returns After while the breaker is open. While it is half-open or
+// isolated, nobody knows when it will be closed: then RetryAfter returns the
+// least duration, math.MinInt64, which package retry takes for no advice.
+func (e *OpenError) RetryAfter() time.Duration {
+	if e.State != Open || e.After <= 0 {
+		return math.MinInt64
+	}
+	return e.After
+}

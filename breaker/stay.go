@@ -36,12 +36,16 @@ type stay struct {
 	// How many successes there were at the last failure.
 	before atomic.Int64
 
-	// Those of a half-open one that have not ended. Guarded by Breaker.mu.
+	// Those of a half-open one that have not ended, in the order in which they
+	// fall due. Guarded by Breaker.mu.
 	probes []*probe
 }
 
 // newStay returns a stay that begins at the given time.
 func (b *Breaker) newStay(state State, since time.Duration) *stay {
+	if before := b.current.Load(); before != nil {
+		since = max(since, before.since) // the clock was read without the lock
+	}
 	s := &stay{state: state, since: since, limit: math.MaxInt64, timed: b.settings.SlowCall > 0}
 	if state != Closed {
 		return s
@@ -82,7 +86,7 @@ func (s *stay) add(o Outcome, slow bool, at time.Duration) (trips bool) {
 	}
 	for _, g := range s.gauges {
 		if g.record(at-s.since, o == Failure, slow) {
-			trips = true // the others have to count it too
+			return true
 		}
 	}
 	return trips
@@ -96,10 +100,15 @@ func (s *stay) succeeded() {
 }
 
 func (s *stay) counts() Counts {
-	successes := s.successes.Load()
-	return Counts{
+	row, before := s.row.Load(), s.before.Load()
+	successes := s.successes.Load() // after before, and so not less
+	c := Counts{
 		Successes: int(successes), Failures: int(s.failures.Load()), Ignored: int(s.ignored.Load()),
 		Slow: int(s.slow.Load()), Rejected: int(s.rejected.Load()),
-		ConsecutiveFailures: int(s.row.Load()), ConsecutiveSuccesses: int(successes - s.before.Load()),
+		ConsecutiveFailures: int(row),
 	}
+	if row == 0 {
+		c.ConsecutiveSuccesses = int(successes - before)
+	}
+	return c
 }

@@ -6,8 +6,8 @@ import (
 )
 
 // A Trip says when a closed breaker opens. It is judged after every call that
-// is a success or a failure, with this call in it. The zero Trip is
-// Consecutive(5).
+// is a success or a failure, with this call in it: a success trips a Rate if it
+// makes up the number of calls. The zero Trip is Consecutive(5).
 //
 // All that it counts begins anew whenever the breaker closes.
 type Trip struct{ rules []rule }
@@ -39,8 +39,8 @@ func Consecutive(n int) Trip {
 }
 
 // Rate trips when at least minCalls calls ended within the window, and the
-// share of failures among them is ratio or more. Calls that are under way, or
-// were ignored, are not counted, slow ones when they end.
+// share of failures among them is ratio or more. A call counts when it ends,
+// however long it took, and not if it is ignored.
 //
 // The window is divided into ten parts, counted from when the breaker closed:
 // what is looked at is the current part and the nine before it.
@@ -52,7 +52,8 @@ func Rate(ratio float64, minCalls int, window time.Duration) Trip {
 }
 
 // SlowRate is [Rate] with slow calls in the place of failures: those that took
-// Settings.SlowCall or longer, whether they succeeded or failed.
+// Settings.SlowCall or longer, whether they succeeded or failed. It does not
+// judge probes: a ProbeTimeout of SlowCall makes slow ones fail.
 func SlowRate(ratio float64, minCalls int, window time.Duration) Trip {
 	return windowed("SlowRate", ruleSlowRate, ratio, minCalls, window)
 }
@@ -70,6 +71,7 @@ func windowed(name string, kind ruleKind, ratio float64, minCalls int, window ti
 
 // LastN trips when the share of failures among the last n calls is ratio or
 // more, however long ago they ended. Before n calls have ended it does not trip.
+// It remembers each of the n, and takes a lock for a moment when a call ends.
 //
 // It panics unless ratio is greater than 0 and at most 1 and n is at least 1.
 func LastN(ratio float64, n int) Trip {

@@ -70,6 +70,7 @@ func TestTrip(t *testing.T) {
 		{"rate, the window moves on", breaker.Rate(0.5, 4, 10*time.Second), "fff..........fff", never},
 		{"rate, still in the window", breaker.Rate(0.5, 4, 10*time.Second), "fff.........f", 13},
 		{"rate, successes leave the window", breaker.Rate(0.5, 2, 10*time.Second), "sss.....ff......s", 17},
+		{"rate, a failure in the oldest part", breaker.Rate(0.5, 2, 10*time.Second), "f.........s", 11},
 		{"rate, much later", breaker.Rate(0.5, 2, 10*time.Second), "f" + repeated(".", 1000) + "fs", 1003},
 		{"rate, calls slower than the window", breaker.Rate(0.5, 4, 100*time.Millisecond), "FFFF", never},
 		{"rate, slow calls count when they end", breaker.Rate(0.5, 4, 10*time.Second), "FFFF", 4},
@@ -178,6 +179,18 @@ func TestSlowCall(t *testing.T) {
 			return errDown
 		}))
 		assert.Equal(t, breaker.Counts{Ignored: 1}, b.Counts())
+	})
+}
+
+// However long it goes on, no more is remembered than the window.
+func TestRate_forgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := breaker.New(breaker.Settings{Trip: breaker.Rate(1, 1000, 10*time.Second)})
+		for i := range 1000 {
+			require.NoError(t, breaker.Run(t.Context(), b, succeed))
+			assert.LessOrEqual(t, b.Parts(), 10)
+			time.Sleep(time.Duration(i%4) * time.Second)
+		}
 	})
 }
 

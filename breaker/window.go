@@ -38,7 +38,7 @@ type part struct {
 }
 
 func newWindow(r rule) *window {
-	w := &window{rule: r, part: (r.window + windowParts - 1) / windowParts}
+	w := &window{rule: r, part: (r.window-1)/windowParts + 1}
 	w.newest.Store(new(part))
 	w.lastBad.Store(-windowParts)
 	return w
@@ -61,7 +61,10 @@ func (w *window) record(now time.Duration, failed, slow bool) bool {
 	} else if w.lastBad.Load() <= p.index-windowParts {
 		return false
 	}
-	return w.trips(p)
+	// Not of p: two calls in different parts that end together must not both
+	// overlook the other. Each has added itself before it looks for the newest
+	// part, and so the later look sees both.
+	return w.trips(w.newest.Load())
 }
 
 // at returns the part with the index, which becomes the newest if it is not
@@ -111,8 +114,9 @@ type lastN struct {
 
 	mu     sync.Mutex // guards the fields below
 	failed []bool     // a ring
-	calls  int        // so far
-	bad    int        // in the ring
+	next   int        // where the next call goes
+	full   bool
+	bad    int // in the ring
 }
 
 func newLastN(r rule) *lastN { return &lastN{rule: r, failed: make([]bool, r.n)} }
@@ -120,14 +124,15 @@ func newLastN(r rule) *lastN { return &lastN{rule: r, failed: make([]bool, r.n)}
 func (l *lastN) record(_ time.Duration, failed, _ bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := &l.failed[l.calls%l.n]
-	if *at {
+	if l.failed[l.next] {
 		l.bad--
 	}
-	*at = failed
+	l.failed[l.next] = failed
 	if failed {
 		l.bad++
 	}
-	l.calls++
-	return l.calls >= l.n && float64(l.bad)/float64(l.n) >= l.ratio
+	if l.next++; l.next == l.n {
+		l.next, l.full = 0, true
+	}
+	return l.full && float64(l.bad)/float64(l.n) >= l.ratio
 }

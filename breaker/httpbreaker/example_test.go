@@ -1,6 +1,7 @@
 package httpbreaker_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -38,15 +39,39 @@ func ExampleTransport() {
 	// not sent: true
 }
 
-// What is a failure is for Classify to say. A host that is too busy is not down.
+// What is a failure is for Classify to say. Here a host that is too busy is not
+// down.
 func ExampleStatusError() {
-	tooBusy := &httpbreaker.StatusError{Code: http.StatusServiceUnavailable}
-	down := &httpbreaker.StatusError{Code: http.StatusBadGateway}
+	hosts := breaker.NewGroup(1000, func(host string) breaker.Settings {
+		return breaker.Settings{
+			Name: host,
+			Trip: breaker.Consecutive(1),
+			Classify: func(ctx context.Context, err error) breaker.Outcome {
+				status, ok := errors.AsType[*httpbreaker.StatusError](err)
+				if ok && status.Code == http.StatusServiceUnavailable {
+					return breaker.Success
+				}
+				return breaker.DefaultClassify(ctx, err)
+			},
+		}
+	})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer server.Close()
+	client := &http.Client{Transport: httpbreaker.Transport(hosts, nil)}
+	defer client.CloseIdleConnections()
 
-	isDown := func(err error) bool {
-		status, ok := errors.AsType[*httpbreaker.StatusError](err)
-		return err != nil && (!ok || status.Code != http.StatusServiceUnavailable)
+	for range 2 {
+		resp, err := client.Get(server.URL)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(resp.Status)
+		_ = resp.Body.Close()
 	}
-	fmt.Println(isDown(nil), isDown(tooBusy), isDown(down))
-	// Output: false false true
+	// Output:
+	// 503 Service Unavailable
+	// 503 Service Unavailable
 }

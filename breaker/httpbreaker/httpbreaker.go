@@ -6,13 +6,18 @@
 // host is up. The time until the header of the response is that of the call;
 // what becomes of the body is not looked at.
 //
-// To retry, put a transport of package httpretry around this one: it waits for
-// as long as a breaker says, and does not count what was never sent against the
-// host.
+// To retry, put a transport of package httpretry around this one:
+//
+//	httpretry.Transport(policy, httpbreaker.Transport(hosts, nil))
+//
+// A request that may be retried then waits for as long as an open breaker says.
+// A rejection is an attempt of such a policy, so limit its time rather than its
+// attempts.
 package httpbreaker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -21,15 +26,18 @@ import (
 )
 
 // Transport returns a RoundTripper that sends each request through base, unless
-// the breaker for its host, which is req.URL.Host with its port, rejects it: the
-// error then is a [*breaker.OpenError], and the body of the request has been
-// closed. A response is returned as it came, whatever its status. A nil base is
+// the breaker for its host rejects it: the error then is a [*breaker.OpenError],
+// and the body of the request has been closed. The key of a host is req.URL.Host
+// in lower case, with a port if the URL has one; the scheme does not matter. A
+// response is returned as it came, whatever its status. A nil base is
 // [http.DefaultTransport].
 //
 // In the Settings of the breakers, Classify gets the context of the request and,
-// for a response with a status of 5xx, a [*StatusError]. If none is set, a
-// request that its caller cancelled is ignored, and one that came too late for a
-// deadline is a failure.
+// for a response with a status of 5xx, a [*StatusError], otherwise the error of
+// base, also if that is about the request, such as a body that could not be read.
+// If none is set, a request whose context its caller cancelled is ignored, and
+// one that came too late for a deadline, or the AttemptTimeout of httpretry, is a
+// failure.
 //
 // The RoundTripper may be used concurrently, and so may several with the same
 // hosts. Closing idle connections is passed on to base. Transport panics if
@@ -60,26 +68,42 @@ type transport struct {
 	base  http.RoundTripper
 }
 
+var errNoResponse = errors.New("breaker: the base transport returned no response and no error")
+
 // RoundTrip sends req, unless it is rejected.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL == nil {
+		return t.base.RoundTrip(req) // which knows what to say
+	}
 	var resp *http.Response
 	var err error // of base
-	sent := false
-	rejected := breaker.Run(req.Context(), t.hosts.Get(req.URL.Host), func(context.Context) error {
+	sent, returned := false, false
+	defer func() {
+		switch {
+		case !sent && req.Body != nil:
+			_ = req.Body.Close() // nothing was read
+		case sent && !returned && resp != nil && resp.Body != nil:
+			_ = resp.Body.Close() // Classify or OnChange panicked, nobody gets it
+		}
+	}()
+	b := t.hosts.Get(strings.ToLower(req.URL.Host))
+	rejected := breaker.Run(req.Context(), b, func(context.Context) error {
 		sent = true
 		resp, err = t.base.RoundTrip(req)
-		if err == nil && resp != nil && resp.StatusCode >= 500 {
+		switch {
+		case err != nil:
+		case resp == nil:
+			err = errNoResponse
+		case resp.StatusCode/100 == 5:
 			return &StatusError{Code: resp.StatusCode}
 		}
 		return err
 	})
-	if sent {
-		return resp, err
+	returned = true
+	if !sent {
+		return nil, rejected
 	}
-	if req.Body != nil {
-		_ = req.Body.Close() // nothing was read
-	}
-	return nil, rejected
+	return resp, err
 }
 
 // CloseIdleConnections passes the call on to the base transport, for

@@ -63,6 +63,7 @@ func TestTransport_outcomes(t *testing.T) {
 		{code: 499},
 		{code: 500, opens: true},
 		{code: 503, opens: true},
+		{code: 600},
 		{code: 599, opens: true},
 		{err: errConn, opens: true},
 	} {
@@ -187,6 +188,57 @@ func TestTransport_panicAndGoexit(t *testing.T) {
 		}
 		assert.Equal(t, breaker.Open, group.Get("a.test").State())
 	}
+}
+
+// Hosts are told apart as they are written, but for the case.
+func TestTransport_hosts(t *testing.T) {
+	group := hosts()
+	rt := httpbreaker.Transport(group, answer(200, nil))
+	for _, host := range []string{"A.test", "a.test", "a.test:80"} {
+		_, err := rt.RoundTrip(request(t.Context(), t, host))
+		require.NoError(t, err)
+	}
+	var keys []string
+	for k := range group.All() {
+		keys = append(keys, k)
+	}
+	assert.ElementsMatch(t, []string{"a.test:80", "a.test"}, keys)
+}
+
+// What is sloppy, or panics, leaves nothing open.
+func TestTransport_sloppy(t *testing.T) {
+	group := hosts()
+	_, err := httpbreaker.Transport(group, baseFunc(func(*http.Request) (*http.Response, error) { return nil, nil })).
+		RoundTrip(request(t.Context(), t, "a.test"))
+	require.ErrorContains(t, err, "no response and no error")
+	assert.Equal(t, breaker.Open, group.Get("a.test").State())
+
+	both := &http.Response{StatusCode: 200, Body: http.NoBody}
+	_, err = httpbreaker.Transport(group, baseFunc(func(*http.Request) (*http.Response, error) { return both, errConn })).
+		RoundTrip(request(t.Context(), t, "b.test"))
+	require.ErrorIs(t, err, errConn)
+	assert.Equal(t, breaker.Open, group.Get("b.test").State())
+
+	_, err = httpbreaker.Transport(group, nil).RoundTrip(&http.Request{Method: http.MethodGet})
+	require.Error(t, err, "without a URL")
+
+	bad := breaker.NewGroup(1, func(string) breaker.Settings { panic("settings") })
+	body := &trackedBody{Reader: strings.NewReader("hello")}
+	req := request(t.Context(), t, "a.test")
+	req.Body = body
+	assert.PanicsWithValue(t, "settings", func() { _, _ = httpbreaker.Transport(bad, answer(200, nil)).RoundTrip(req) })
+	assert.True(t, body.closed)
+
+	bad = breaker.NewGroup(1, func(string) breaker.Settings {
+		return breaker.Settings{Classify: func(context.Context, error) breaker.Outcome { panic("classify") }}
+	})
+	body = &trackedBody{Reader: strings.NewReader("hello")}
+	assert.PanicsWithValue(t, "classify", func() {
+		_, _ = httpbreaker.Transport(bad, baseFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: body}, nil
+		})).RoundTrip(request(t.Context(), t, "a.test"))
+	})
+	assert.True(t, body.closed)
 }
 
 type idler struct {

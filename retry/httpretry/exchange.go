@@ -51,19 +51,21 @@ func (x *exchange) attempt(ctx context.Context) error {
 func (x *exchange) send(req *http.Request) error {
 	// The context has to last as long as the body is read, and so it is not
 	// the attempt's. A time limit that holds for the header alone cannot be its
-	// deadline.
-	ctx, cancel := context.WithCancel(req.Context())
+	// deadline; the cause tells what it was.
+	ctx, cancelCause := context.WithCancelCause(req.Context())
+	cancel := func() { cancelCause(nil) }
 	x.cancel = cancel
+	timeout := &timeoutError{x.timeout}
 	var timer *time.Timer
 	if x.timeout > 0 {
-		timer = time.AfterFunc(x.timeout, cancel)
+		timer = time.AfterFunc(x.timeout, func() { cancelCause(timeout) })
 	}
 	x.sent = true
 	resp, err := x.base.RoundTrip(req.WithContext(ctx))
 	x.resp = resp
 	if timer != nil && !timer.Stop() {
 		x.close()
-		return &timeoutError{x.timeout}
+		return timeout
 	}
 	if err == nil && resp == nil {
 		err = errNoResponse

@@ -512,6 +512,7 @@ func TestAttemptTimeout(t *testing.T) {
 		require.ErrorIs(t, seen[0], context.DeadlineExceeded)
 		require.NotErrorIs(t, seen[0], context.Canceled, "nobody did")
 		assert.EqualError(t, seen[0], "httpretry: no response within 2s")
+		require.ErrorIs(t, context.Cause(s.ctxs[0]), context.DeadlineExceeded, "whoever is below can tell")
 
 		time.Sleep(time.Hour) // the body is read at leisure
 		body, err := io.ReadAll(resp.Body)
