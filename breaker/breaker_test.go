@@ -269,7 +269,7 @@ func TestOpenFor_growsForever(t *testing.T) {
 		time.Sleep(forever/2 + 1)
 		probe, err := b.Allow(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, forever/2, rejection(t, b).After, "the probe has until the end of time")
+		requireRejected(t, b, halfOpen, forever/2) // the probe has until the end of time
 		probe(errDown)
 		requireRejected(t, b, open, forever/2)
 	})
