@@ -41,7 +41,7 @@ func newBreaker(onChange func(breaker.Change)) *breaker.Breaker {
 		Name:         "service",
 		Trip:         breaker.Consecutive(mostFailures),
 		OpenFor:      openFor,
-		ProbeTimeout: attemptTimeout, // those who come meanwhile wait for as long as a probe may take
+		ProbeTimeout: attemptTimeout, // a probe takes no longer
 		OnChange:     onChange,
 	})
 }
