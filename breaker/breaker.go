@@ -33,12 +33,12 @@
 // # Errors
 //
 // What a call returns is passed on as it is. A rejected call returns an
-// [*OpenError], which matches [ErrOpen] and tells how long b will be open; package
-// retry of this library, and whoever else asks errors for a method
-// RetryAfter() time.Duration, waits for so long. Put the retry around the breaker:
-// the other way round, a call with all its attempts is one failure. A rejection
-// is then an attempt that failed, so limit the time of such a retry rather than
-// its attempts, or have it give up at ErrOpen.
+// [*OpenError], which matches [ErrOpen] and tells how long the breaker will be
+// open; package retry of this library, and whoever else asks errors for a method
+// RetryAfter() time.Duration, waits for so long. Put the retry around the
+// breaker: the other way round, a call with all its attempts is one failure. A
+// rejection is then an attempt that failed, so limit the time of such a retry
+// rather than its attempts, or have it give up at ErrOpen.
 //
 // A panic, or a call of [runtime.Goexit], in a call counts as a failure and
 // passes through unchanged.
@@ -117,7 +117,6 @@ type Settings struct {
 // must not be copied.
 type Breaker struct {
 	settings Settings
-	rules    []rule
 	born     time.Time // what times are counted from: that takes half of the time of time.Now
 
 	current atomic.Pointer[stay] // changes only under mu
@@ -137,7 +136,7 @@ type Breaker struct {
 // without SlowCall.
 func New(s Settings) *Breaker {
 	s = s.orDefault()
-	b := &Breaker{settings: s, rules: s.Trip.rules, born: time.Now()}
+	b := &Breaker{settings: s, born: time.Now()}
 	b.engine = b.newEngine()
 	b.current.Store(b.newStay(Closed, 0))
 	return b

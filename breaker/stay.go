@@ -50,7 +50,7 @@ func (b *Breaker) newStay(state State, since time.Duration) *stay {
 	if state != Closed {
 		return s
 	}
-	for _, r := range b.rules {
+	for _, r := range b.settings.Trip.rules {
 		switch r.kind {
 		case ruleConsecutive:
 			s.limit = min(s.limit, int64(r.n))
