@@ -93,10 +93,8 @@ func (e *Error) Unwrap() []error {
 }
 
 // Timeout reports whether the last attempt failed by a time-out, or the call
-// ended for the deadline of its context. It makes e a [net.Error] to those who
-// ask for this method.
-//
-// [net.Error]: https://pkg.go.dev/net#Error
+// ended for the deadline of its context. It is what those ask for who look for a
+// time-out in an error, such as url.Error.
 func (e *Error) Timeout() bool {
 	if errors.Is(e.ended, context.DeadlineExceeded) {
 		return true
