@@ -23,8 +23,8 @@
 // for that of [LastN]. Functions of the [Settings] are called without any lock
 // held, and may use the breaker.
 //
-// A call counts only if it ends before the state changes. One that ends later is
-// its caller's alone.
+// A call counts only if it ends before the state changes, or is set by hand. One
+// that ends later is its caller's alone.
 //
 // Time is package time's, so that everything here runs in a testing/synctest
 // bubble; do not use a Breaker in one that was made outside. A step of the wall
@@ -33,12 +33,15 @@
 // # Errors
 //
 // What a call returns is passed on as it is. A rejected call returns an
-// [*OpenError], which matches [ErrOpen] and tells how long the breaker will be
-// open; package retry of this library, and whoever else asks errors for a method
-// RetryAfter() time.Duration, waits for so long. Put the retry around the
-// breaker: the other way round, a call with all its attempts is one failure. A
-// rejection is then an attempt that failed, so limit the time of such a retry
-// rather than its attempts, or have it give up at ErrOpen.
+// [*OpenError], which matches [ErrOpen]. While the breaker is open, it tells how
+// long that will be: package retry of this library, and whoever else asks errors
+// for a method RetryAfter() time.Duration, waits for so long. Otherwise there is
+// no such advice, see [OpenError.RetryAfter].
+//
+// Put a retry around the breaker: the other way round, a call with all its
+// attempts is one failure. A rejection is then an attempt that failed, so limit
+// the time of such a retry rather than its attempts, or have it give up at
+// ErrOpen.
 //
 // A panic, or a call of [runtime.Goexit], in a call counts as a failure and
 // passes through unchanged.

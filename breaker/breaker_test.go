@@ -654,8 +654,8 @@ func TestOnChange_backlog(t *testing.T) {
 	assert.Less(t, frames, 50)
 }
 
-// An OnChange that does not return keeps the call from being made. It is not
-// counted, and the place of a probe is free again.
+// An OnChange that does not return keeps the call from being made. The place of
+// a probe is free again.
 func TestOnChange_panicsOnAdmission(t *testing.T) {
 	each(t, func(t *testing.T, e entry) {
 		armed := true

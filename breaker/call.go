@@ -56,7 +56,7 @@ func (c *call) enter(b *Breaker) error {
 }
 
 // settleAndEnter is enter where the state may change. If OnChange does not
-// return from that, the call is not made, and not counted.
+// return from that, the call is not made; if it was to be a probe, it is ignored.
 func (c *call) settleAndEnter() error {
 	err := c.settleAndEnterLocking()
 	reported := false

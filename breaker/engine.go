@@ -176,6 +176,17 @@ func (b *Breaker) openFor() time.Duration {
 	return max(d, 2) // for less the engine is too slow
 }
 
+// longestOpen returns the longest time that openFor may return.
+func (s Settings) longestOpen() time.Duration {
+	if s.MaxOpenFor > 0 {
+		return s.MaxOpenFor
+	}
+	if s.Jitter > 0 {
+		return later(s.OpenFor, s.OpenFor) // and more than that
+	}
+	return s.OpenFor
+}
+
 // changeLocked ends the current stay for another.
 func (b *Breaker) changeLocked(to *stay, err error) {
 	from := b.current.Swap(to)

@@ -42,8 +42,8 @@ func NewGroup[K comparable](max int, settings func(K) Settings) *Group[K] {
 // that would be too many, the one that was asked for longest ago has to go; it is
 // still good for those who have it. One that is open, half-open with a probe
 // under way, or forced, never goes; once its open time is over without a call, it
-// may. If none of the hundred that were asked for longest ago may go, the new
-// one is not kept.
+// may. Up to a hundred are looked at, and those that have to stay then count as
+// just asked for; if none of them may go, the new one is not kept.
 func (g *Group[K]) Get(key K) *Breaker {
 	if b := g.find(key, nil); b != nil {
 		return b
@@ -98,7 +98,7 @@ func (b *Breaker) idle() bool {
 	case s.state == Open:
 		return b.clock() >= s.until
 	case s.state == HalfOpen:
-		return len(s.probes) == 0 || b.clock() >= later(s.due(), b.settings.OpenFor)
+		return len(s.probes) == 0 || b.clock() >= later(s.due(), b.settings.longestOpen())
 	}
 	return true
 }

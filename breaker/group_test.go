@@ -109,20 +109,51 @@ func TestGroup_keepsForcedOnes(t *testing.T) {
 	assert.ElementsMatch(t, []string{"a", "b"}, keys(g))
 }
 
-// Many that are open cost no more than a look at a hundred, and those behind
-// them are found in the end.
+// Of many that are open no more than a hundred are looked at, and one behind them
+// is found in the end.
 func TestGroup_manyOpen(t *testing.T) {
 	g := breaker.NewGroup(1000, func(int) breaker.Settings { return breaker.Settings{} })
-	g.Get(0)
 	for i := range 999 {
 		g.Get(i + 1).Open()
 	}
-	kept := false
-	for range 11 {
-		b := g.Get(-1)
-		kept = kept || g.Get(-1) == b
+	g.Get(0)
+	keptAfter := 0
+	for {
+		keptAfter++
+		if b := g.Get(-1); g.Get(-1) == b {
+			break
+		}
+		require.Less(t, keptAfter, 20)
 	}
-	assert.True(t, kept)
+	assert.Greater(t, keptAfter, 1)
+}
+
+// A lost probe leaves the breaker open for longer each time: it is kept so long.
+func TestGroup_keepsGrownOnes(t *testing.T) {
+	for _, s := range []breaker.Settings{
+		{OpenFor: time.Second, MaxOpenFor: 10 * time.Second},
+		{OpenFor: time.Second, Jitter: 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			for range 20 {
+				g := breaker.NewGroup(1, func(string) breaker.Settings { return s })
+				a := g.Get("a")
+				a.Open()
+				time.Sleep(2 * time.Second)
+				_, err := a.Allow(t.Context())
+				require.NoError(t, err)
+				time.Sleep(2500 * time.Millisecond) // the probe was due after one
+				g.Get("b")
+				if a.State() == open {
+					assert.Same(t, a, g.Get("a"))
+				}
+				time.Sleep(10 * time.Second)
+				g.Get("b")
+				g.Get("b")
+				assert.NotSame(t, a, g.Get("a"))
+			}
+		})
+	}
 }
 
 func TestGroup_All(t *testing.T) {

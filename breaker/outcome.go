@@ -89,7 +89,7 @@ type Change struct {
 	Name     string // of the breaker
 	From, To State
 	Counts   Counts    // of the time in From
-	Err      error     // of the call that decided it, or that it panicked or was a probe too late; nil for a success, a time that is over, and by hand
+	Err      error     // what the call that decided it returned, or that it panicked or was a probe too late; nil if no call did
 	At       time.Time // when it took effect: to be half-open does when it is noticed
 }
 
@@ -131,7 +131,8 @@ func (e *OpenError) Is(target error) bool { return target == ErrOpen }
 
 // RetryAfter returns After while the breaker is open. While it is half-open or
 // isolated, nobody knows when it will be closed: then RetryAfter returns the
-// least duration, math.MinInt64, which package retry takes for no advice.
+// least duration, math.MinInt64, which package retry takes for no advice, and
+// others have to.
 func (e *OpenError) RetryAfter() time.Duration {
 	if e.State != Open || e.After <= 0 {
 		return math.MinInt64
