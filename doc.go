@@ -35,8 +35,9 @@
 // A method value, a closure and an API client's call all fit.
 //
 // They also meet in small methods that an error may have, whoever made it: one
-// with RetryAfter() time.Duration tells retry how long to wait. A breaker's does,
-// and so a retry goes around a breaker, which goes around the call:
+// with RetryAfter() time.Duration tells retry how long to wait. A breaker's does
+// while it is open, and so a retry goes around a breaker, which goes around the
+// call:
 //
 //	retry.Do(ctx, policy, breaker.Wrap(b, call))
 //

@@ -231,10 +231,10 @@ func (b *Breaker) Allow(ctx context.Context) (done func(error), err error) {
 }
 
 // State returns the state, after it has changed if that was due.
-func (b *Breaker) State() State { return b.now().state }
+func (b *Breaker) State() State { return b.settled().state }
 
 // Counts returns what has been counted since the state last changed.
-func (b *Breaker) Counts() Counts { return b.now().counts() }
+func (b *Breaker) Counts() Counts { return b.settled().counts() }
 
 // Mode returns what b was last forced to, which is Auto at first.
 func (b *Breaker) Mode() Mode { return b.current.Load().mode }

@@ -57,8 +57,8 @@ func later(t, d time.Duration) time.Duration {
 	return t + d
 }
 
-// now returns the current stay, after changes that are due.
-func (b *Breaker) now() *stay {
+// settled returns the current stay, after the changes that are due.
+func (b *Breaker) settled() *stay {
 	s := b.current.Load()
 	if s.state == Closed {
 		return s
