@@ -13,6 +13,8 @@ import (
 
 	"github.com/seed4886185c/concert/breaker"
 	"github.com/seed4886185c/concert/breaker/httpbreaker"
+	"github.com/seed4886185c/concert/ratelimit"
+	"github.com/seed4886185c/concert/ratelimit/httplimit"
 	"github.com/seed4886185c/concert/retry"
 	"github.com/seed4886185c/concert/retry/httpretry"
 )
@@ -117,4 +119,68 @@ func TestHTTPRetryAroundHTTPBreaker(t *testing.T) {
 			assert.Equal(t, tt.state, hosts.Get("hung.test").State())
 		})
 	}
+}
+
+// A retry waits for as long as a limit says, and makes an attempt when there is a
+// token.
+func TestRetryAroundLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		users := ratelimit.NewKeyed[string](ratelimit.Every(time.Minute), 1, 100)
+		require.True(t, users.Allow("ann"))
+		err := retry.Run(t.Context(), retry.Policy{MaxAttempts: 2, MaxDelay: time.Hour}, func(context.Context) error {
+			if r := users.Take("ann", 1); !r.OK {
+				return &ratelimit.LimitError{After: r.RetryAfter}
+			}
+			return nil
+		})
+		require.NoError(t, err)
+		assert.Equal(t, time.Minute, time.Since(start))
+	})
+}
+
+// What never comes is not waited for as if it came at once.
+func TestRetryAroundLimit_never(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		policy := retry.Policy{MaxAttempts: 3, Backoff: retry.Constant(time.Second)}
+		err := retry.Run(t.Context(), policy, func(context.Context) error {
+			return &ratelimit.LimitError{After: -1}
+		})
+		require.ErrorIs(t, err, retry.ErrExhausted)
+		require.ErrorIs(t, err, ratelimit.ErrLimited)
+		assert.Equal(t, 2*time.Second, time.Since(start))
+	})
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// Each attempt of a request waits for its turn, also one that a breaker lets
+// through.
+func TestHTTPRetryAroundLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var sent []time.Duration
+		base := transportFunc(func(*http.Request) (*http.Response, error) {
+			sent = append(sent, time.Since(start))
+			status := http.StatusServiceUnavailable
+			if len(sent) == 3 {
+				status = http.StatusOK
+			}
+			return &http.Response{StatusCode: status, Body: http.NoBody}, nil
+		})
+		limiter := ratelimit.New(ratelimit.Every(time.Second), 1)
+		hosts := breaker.NewGroup(10, func(string) breaker.Settings { return breaker.Settings{} })
+		policy := retry.Policy{Backoff: retry.Constant(time.Nanosecond)}
+		rt := httpretry.Transport(policy, httplimit.Transport(limiter, httpbreaker.Transport(hosts, base)))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a.test/", http.NoBody)
+		require.NoError(t, err)
+		resp, err := rt.RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, http.StatusOK, resp.StatusCode)
+		assert.Equal(t, []time.Duration{0, time.Second, 2 * time.Second}, sent)
+	})
 }

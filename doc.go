@@ -19,9 +19,16 @@
 //	stop calling what is down, and try again in time      →  breaker: Do, Settings
 //	one breaker for each host, or each tenant             →  breaker: Group
 //	stop sending HTTP requests to hosts that are down     →  breaker/httpbreaker: Transport
+//	do things at a rate, with bursts                      →  ratelimit: New, All
+//	never do more than n in any span of time              →  ratelimit: NewWindow
+//	give each user, or address, a rate of its own         →  ratelimit: NewKeyed
+//	bound how many are at something at once               →  ratelimit: NewBulkhead
+//	… and find out how many are good for it               →  ratelimit: NewAdaptive
+//	answer 429 to HTTP clients that ask too often         →  ratelimit/httplimit: Middleware
 //	show a page although some of its parts fail           →  examples/dashboard
 //	download from a server that is busy, or breaks off    →  examples/fetch
 //	see what a breaker saves while a service is down      →  examples/flaky
+//	guard an HTTP API, and shut it down politely          →  examples/gateway
 //
 // # Composition
 //
@@ -45,6 +52,11 @@
 // and an open one would not be waited for. A rejection is an attempt, too: limit
 // such a policy by MaxElapsed, or a deadline, rather than by MaxAttempts.
 //
+// A rate limit or a bulkhead goes around all of that, so that what is refused
+// costs nothing, or around the call alone, so that each attempt counts; its error
+// tells how long to wait, too. What waits for its turn, such as a Limiter, has a
+// method Wait(context.Context) error, which is all that others need to know.
+//
 // # Vocabulary
 //
 // The documentation uses these words in one sense only.
@@ -65,6 +77,9 @@
 //     failure asks for, the wait is what comes of them.
 //   - A breaker is closed while calls pass, open while they are rejected, and
 //     half-open while a few pass as probes. To trip is to open because of calls.
+//   - A token is the right to do a thing once; a rate tells how many come in a
+//     second, a burst how many there are at most. To reserve is to take tokens
+//     that are not there yet.
 //   - To stagger is to start tasks one after another, some time apart; a hedge
 //     is a second task that does the same as the first, in case that is slow.
 package concert
