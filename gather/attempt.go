@@ -1,6 +1,10 @@
 package gather
 
-import "context"
+import (
+	"context"
+
+	"github.com/seed4886185c/concert/internal/panics"
+)
 
 // attempt runs one task in the calling goroutine, within its time limit. With
 // [Abandon] it runs the task in a goroutine of its own instead, and returns
@@ -40,7 +44,7 @@ func settle[T any](ctx context.Context, task Task[T], report func(Result[T])) {
 	r := Result[T]{Err: ErrGoexit} // stands if the task does not return
 	defer func() {
 		if p := recover(); p != nil {
-			r.Err = newPanicError(p)
+			r.Err = panics.New(p)
 		}
 		report(r)
 	}()

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed4886185c/concert/internal/panics"
 )
 
 // A batch calls fn for every item of in, all of them known from the start.
@@ -133,7 +135,7 @@ func (b *batch[In, Out]) drain(standby bool) (panicked bool) {
 			return
 		}
 		if p := recover(); p != nil {
-			b.failed(i, newPanicError(p))
+			b.failed(i, panics.New(p))
 		} else {
 			b.failed(i, ErrGoexit) // and the goroutine goes on exiting
 		}

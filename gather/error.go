@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
+
+	"github.com/seed4886185c/concert/internal/panics"
 )
 
 var (
@@ -150,30 +151,12 @@ func (f *failures) Swap(i, j int) {
 	f.ranks[i], f.ranks[j] = f.ranks[j], f.ranks[i]
 }
 
-// PanicError is the error of a task that panicked. It matches what the value
-// matches, if that is an error.
-type PanicError struct {
-	Value any    // what the task panicked with
-	Stack []byte // the stack of the task's goroutine at the panic
-}
-
-// newPanicError must be called by the deferred function that recovered value,
-// while the stack of the panic is still there.
-func newPanicError(value any) *PanicError {
-	return &PanicError{Value: value, Stack: debug.Stack()}
-}
-
-// Error tells the value and the stack, for a log. To show it to people, print
-// Value.
-func (e *PanicError) Error() string {
-	return fmt.Sprintf("panic: %v\n\n%s", e.Value, e.Stack)
-}
-
-// Unwrap returns Value if it is an error, and otherwise nil.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	return err
-}
+// PanicError is the error of a task that panicked. Its fields are Value any, what
+// the task panicked with, and Stack []byte, the stack of the task's goroutine at
+// the panic. Error tells both, for a log; Unwrap returns Value if it is an error,
+// so that a PanicError matches what that matches. It is the same type in all
+// packages of this library.
+type PanicError = panics.PanicError
 
 // repanic panics with the first [*PanicError] among the results, if there is
 // one. As nobody gets the results then, the values in them are discarded.

@@ -3,6 +3,8 @@ package gather
 import (
 	"context"
 	"sync"
+
+	"github.com/seed4886185c/concert/internal/panics"
 )
 
 // A single is a batch of one item without options, in about an eighth less
@@ -32,7 +34,7 @@ func (s *single[In, Out]) work() {
 	r.Err = ErrGoexit // stands if fn does not return
 	defer func() {
 		if p := recover(); p != nil {
-			r.Err = newPanicError(p)
+			r.Err = panics.New(p)
 		}
 		s.done.Done()
 	}()

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed4886185c/concert/internal/panics"
 )
 
 const (
@@ -197,7 +199,7 @@ func (s *stream[In, Out]) feed() {
 	err := ErrGoexit // stands if in does not return
 	defer func() {
 		if p := recover(); p != nil {
-			err = newPanicError(p)
+			err = panics.New(p)
 		}
 		close(s.items)
 		s.input <- outcome[Out]{index: started, Result: Result[Out]{Err: err, rank: int(s.failures.Load())}}
