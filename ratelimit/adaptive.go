@@ -23,7 +23,8 @@ type AdaptiveSettings struct {
 	Max int
 
 	// Queue is how many may wait; who finds as many waiting gets [ErrFull]. Zero
-	// means that there is no bound, negative that nobody waits.
+	// means that there is no bound, and negative that nobody waits, which is other
+	// than with a [Bulkhead].
 	Queue int
 }
 
@@ -88,6 +89,7 @@ func NewAdaptive(s AdaptiveSettings) *Adaptive {
 	if s.Initial == 0 {
 		s.Initial = min(max(initial, s.Min), s.Max)
 	}
+	s.Min, s.Initial, s.Max = min(s.Min, math.MaxInt32), min(s.Initial, math.MaxInt32), min(s.Max, math.MaxInt32)
 	if s.Min < 0 || s.Initial < s.Min || s.Max < s.Initial {
 		panic("ratelimit: NewAdaptive with Min, Initial and Max out of order, or negative")
 	}

@@ -847,3 +847,46 @@ func TestAdaptive_queue(t *testing.T) {
 		})
 	}
 }
+
+// Calls that were too many together count once, those that begin afterwards
+// again.
+func TestAdaptive_overloadedTogether(t *testing.T) {
+	a := ratelimit.NewAdaptive(ratelimit.AdaptiveSettings{Initial: 100})
+	for _, want := range []int{90, 81} {
+		var dones []func(ratelimit.Outcome)
+		for range 20 {
+			done, err := a.Acquire(t.Context())
+			require.NoError(t, err)
+			dones = append(dones, done)
+		}
+		for _, done := range dones {
+			done(ratelimit.Overloaded)
+		}
+		assert.Equal(t, want, a.Limit())
+	}
+}
+
+// The limit is cut as it was before it was halved to measure.
+func TestAdaptive_overloadedWhileHalved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := ratelimit.NewAdaptive(ratelimit.AdaptiveSettings{Initial: 100})
+		for a.Limit() == 100 {
+			var wg sync.WaitGroup
+			for range 100 {
+				wg.Go(func() {
+					done, err := a.Acquire(t.Context())
+					if assert.NoError(t, err) {
+						time.Sleep(time.Second)
+						done(ratelimit.Success)
+					}
+				})
+			}
+			wg.Wait()
+		}
+		require.Equal(t, 50, a.Limit())
+		done, err := a.Acquire(t.Context())
+		require.NoError(t, err)
+		done(ratelimit.Overloaded)
+		assert.Equal(t, 90, a.Limit())
+	})
+}

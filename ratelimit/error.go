@@ -66,11 +66,17 @@ func (e *LimitError) RetryAfter() time.Duration {
 	return e.After
 }
 
-// tooLate returns the error of a wait that would not end before the deadline of
-// ctx, or nil. A wait of forever has no end.
-func tooLate(ctx context.Context, wait time.Duration) error {
-	deadline, ok := ctx.Deadline()
-	if !ok || wait < time.Until(deadline) {
+// deadline returns that of ctx, or the zero time. It has to be called without a
+// lock: a context may be the caller's own.
+func deadline(ctx context.Context) time.Time {
+	d, _ := ctx.Deadline()
+	return d
+}
+
+// tooLate returns the error of a wait that would not end before a deadline, or
+// nil. A wait of forever has no end.
+func tooLate(deadline time.Time, wait time.Duration) error {
+	if deadline.IsZero() || wait < time.Until(deadline) {
 		return nil
 	}
 	return limited(wait, true)

@@ -84,7 +84,7 @@ func (k *Keyed[K]) Wait(ctx context.Context, key K) error {
 	}
 	s, hash := k.shard(key)
 	for {
-		w, found, err := s.join(ctx, k, hash, key)
+		w, found, err := s.join(deadline(ctx), k, hash, key)
 		switch {
 		case w != nil:
 			return w.await(ctx,

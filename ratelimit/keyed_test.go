@@ -948,3 +948,36 @@ func TestKeyed_roomElsewhere(t *testing.T) {
 		assert.Equal(t, 16_384, k.Len())
 	})
 }
+
+// Nothing is kept for a key for which nobody waits any more.
+func TestKeyed_lines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := ratelimit.NewKeyed[int](1, 1, 100)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for key := range 10 {
+			require.True(t, k.Allow(key))
+			wg.Go(func() { assert.NoError(t, k.Wait(t.Context(), key)) })
+			synctest.Wait()
+			wg.Go(func() { assert.ErrorIs(t, k.Wait(ctx, key), context.Canceled) })
+		}
+		synctest.Wait()
+		assert.Equal(t, 10, k.Lines())
+		time.Sleep(time.Second)
+		synctest.Wait()
+		assert.Equal(t, 10, k.Lines())
+		cancel()
+		wg.Wait()
+		assert.Zero(t, k.Lines())
+	})
+}
+
+// Nor for one whose only waiter has been served.
+func TestKeyed_linesServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := ratelimit.NewKeyed[int](1, 1, 100)
+		require.True(t, k.Allow(1))
+		require.NoError(t, k.Wait(t.Context(), 1))
+		assert.Zero(t, k.Lines())
+	})
+}

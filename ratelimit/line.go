@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"sort"
 	"sync/atomic"
 	"time"
 )
@@ -59,15 +60,15 @@ const unarmed = math.MinInt64
 // maxDebt leaves room for what one more can need.
 const maxDebt = 6 * room
 
-// join returns a place for one who needs n tokens, or an error, or neither if
-// there is no need to wait. They must be no more than there can be.
-func (q *line) join(ctx context.Context, p *pace, spent *atomic.Int64, n int, elapsed time.Duration) (*place, error) {
+// join returns a place for one who needs n tokens by a deadline, or an error, or
+// neither if there is no need to wait. They must be no more than there can be.
+func (q *line) join(by time.Time, p *pace, spent *atomic.Int64, n int, elapsed time.Duration) (*place, error) {
 	units := int64(n) * p.cost
 	for {
 		before := spent.Load()
 		at := p.from(before, p.earned(elapsed)) + units
 		delay := p.delay(at, elapsed)
-		if err := tooLate(ctx, delay); err != nil {
+		if err := tooLate(by, delay); err != nil {
 			return nil, err
 		}
 		if at > maxDebt {
@@ -96,11 +97,16 @@ func (q *line) insert(x *place) {
 
 // remove takes x out of the line, if it is in there.
 func (q *line) remove(x *place) {
-	switch i := slices.Index(q.places, x); {
+	i := sort.Search(len(q.places), func(i int) bool { return q.places[i].at >= x.at })
+	for i < len(q.places) && q.places[i] != x && q.places[i].at == x.at {
+		i++
+	}
+	switch {
+	case i == len(q.places) || q.places[i] != x:
 	case i == 0:
 		q.places[0] = nil
 		q.places = q.places[1:] // the usual case, which should not move the others
-	case i > 0:
+	default:
 		q.places = slices.Delete(q.places, i, i+1)
 	}
 }
@@ -137,48 +143,65 @@ func (q *line) arrive(w *place, p *pace, elapsed time.Duration) bool {
 }
 
 // leave takes x out of the line, and gives back what it gets, or want of it.
-func (q *line) leave(x *place, want int64, p *pace, spent *atomic.Int64, elapsed time.Duration) {
+func (q *line) leave(x *place, want int64, p *pace, spent *atomic.Int64, clock func() time.Duration) {
 	q.remove(x)
-	defer q.hurry(p, elapsed)
-	earned := p.earned(elapsed)
-	q.forget(earned)
-	if earned-p.depth > x.at {
-		return // the bucket may have been full since
-	}
+	var back, earned int64
 	for {
 		before := spent.Load()
-		back := q.spare(x, want, before, p.depth)
-		if !spent.CompareAndSwap(before, before-back) {
-			continue
+		earned = p.earned(clock()) // after before, so that no taker's clock is later
+		if earned-p.depth > x.at {
+			want = 0 // the bucket may have been full since
 		}
-		for _, w := range q.places {
-			if w.kind == waits && w.at > x.at {
-				w.at -= back
-			}
+		// At its turn there were no tokens left, so there are at most those that
+		// came since, and that many more it can hold.
+		want = min(want, x.at-(earned-p.depth))
+		back = q.spare(x, want, before, p.depth)
+		if spent.CompareAndSwap(before, before-back) {
+			break
 		}
-		if x.at > earned && back < x.units {
-			q.insert(&place{at: x.at, units: x.units - back, kind: lost})
-		}
-		slices.SortStableFunc(q.places, func(a, b *place) int { return cmp.Compare(a.at, b.at) })
-		return
 	}
+	q.forget(earned)
+	alike := true
+	for _, y := range q.places {
+		alike = alike && y.kind == waits
+		if y.kind == waits && y.at > x.at {
+			y.at -= back
+		}
+	}
+	if !alike { // they may have moved past what stays
+		slices.SortStableFunc(q.places, func(a, b *place) int { return cmp.Compare(a.at, b.at) })
+	}
+	if x.at > earned && back < x.units {
+		q.insert(&place{at: x.at, units: x.units - back, kind: lost})
+	}
+	q.hurry(p, clock())
 }
 
-// forget removes what does not matter any more: what is over, and cannot be given
-// back.
+// forget removes from the front what does not matter any more: what is over, and
+// cannot be given back.
 func (q *line) forget(earned int64) {
-	q.places = slices.DeleteFunc(q.places, func(x *place) bool {
-		over := x.kind != waits && x.at < earned
-		if over {
+	over := 0
+	for over < len(q.places) && q.places[over].at < earned {
+		over++
+	}
+	keep := over
+	for i := over - 1; i >= 0; i-- {
+		x := q.places[i]
+		if x.kind == waits { // it has not arrived yet
+			keep--
+			q.places[keep] = x
+		} else {
 			x.units = 0
 		}
-		return over
-	})
+	}
+	clear(q.places[:keep])
+	q.places = q.places[keep:]
 }
 
 // spare returns how much of what x got can be given back, of what is wanted.
 func (q *line) spare(x *place, want, spent, depth int64) int64 {
-	level := spent
+	level := spent // at the place that is looked at
+	next := spent  // the first after it of one who waits, or who comes next
 	for _, y := range slices.Backward(q.places) {
 		switch {
 		case y.at > x.at:
@@ -186,8 +209,11 @@ func (q *line) spare(x *place, want, spent, depth int64) int64 {
 				want = min(want, level-(y.at-depth+y.units))
 			}
 			level -= y.units
+			if y.kind == waits {
+				next = y.at
+			}
 		case y.kind == waits:
-			want = min(want, spent-y.at) // who comes next must not come before it
+			want = min(want, next-y.at) // that must not come before this
 		}
 	}
 	return max(0, want)

@@ -76,7 +76,7 @@ func (m *Multi) WaitN(ctx context.Context, n int) error {
 		return errNegative
 	}
 	came := time.Now()
-	g, err := m.join(ctx, n, came)
+	g, err := m.join(deadline(ctx), n, came)
 	if g == nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (m *Multi) WaitN(ctx context.Context, n int) error {
 }
 
 // join queues a guest, or returns an error, or neither if the events may happen.
-func (m *Multi) join(ctx context.Context, n int, now time.Time) (*guest, error) {
+func (m *Multi) join(by time.Time, n int, now time.Time) (*guest, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var delay time.Duration
@@ -99,7 +99,7 @@ func (m *Multi) join(ctx context.Context, n int, now time.Time) (*guest, error) 
 		delay, err = m.delay(n, m.queue.events, now)
 	}
 	if err == nil && (delay > 0 || !m.queue.empty()) {
-		if err = tooLate(ctx, delay); err == nil {
+		if err = tooLate(by, delay); err == nil {
 			return m.queue.join(n), nil
 		}
 	}
@@ -138,7 +138,7 @@ func (m *Multi) await(ctx context.Context, g *guest, came time.Time) error {
 			due = due.Add(delay)
 			wait = time.Until(due)
 		}
-		if err := tooLate(ctx, wait); err != nil {
+		if err := tooLate(deadline(ctx), wait); err != nil {
 			return err
 		}
 		if wait <= 0 {
@@ -243,12 +243,11 @@ func (l *Limiter) takeAt(n int, now time.Time) (b *bucket, after int64, ok bool)
 func (l *Limiter) undo(b *bucket, at int64, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for ; b.spent.Load() == replaced; b = b.next {
+	for now, _ := l.current(); b != now; b = b.next {
 		at = b.next.carry(at, b)
 	}
-	b, elapsed := l.current()
 	units := int64(n) * b.cost
-	l.line.leave(&place{at: at, units: units}, units, &b.pace, &b.spent, elapsed)
+	l.line.leave(&place{at: at, units: units}, units, &b.pace, &b.spent, b.elapsed)
 	l.alert()
 }
 

@@ -36,8 +36,10 @@ const (
 	// earned, and as many in debt, before an int64 overflows.
 	room = 1 << 60
 
-	// maxBurst leaves enough units for a token that the rate is exact.
-	maxBurst = 1 << 36
+	// maxBurst leaves enough units for a token that the rate is exact, and
+	// longToken leaves room for a debt of a thousand tokens.
+	maxBurst  = 1 << 36
+	longToken = 1 << 52
 )
 
 // A pace is a rate and a burst in integers. Time earns units, earn of them in
@@ -45,8 +47,8 @@ const (
 // units. If the rate is [Inf], all of them are 0.
 //
 // For a rate such as 10 or 100/60 or 12.5, or 1e9/7, cost:earn is exactly the
-// interval between two tokens in nanoseconds; otherwise it differs by 1e-12 of
-// that or less, or if there is not enough room, by 1e-6.
+// interval between two tokens in nanoseconds; otherwise it is within a millionth
+// of that.
 type pace struct {
 	earn, cost, depth int64
 	shift             uint8
@@ -73,8 +75,8 @@ func newPace(r Rate, burst int) pace {
 	size := int64(max(burst, 1))
 	interval := max(float64(time.Second)/float64(r), 1./maxBurst) // what is full in 1 ns cannot be fuller
 	p := pace{cost: min(room/size, 1<<32), most: burst, horizon: 4 * room}
-	if interval < 1e30 { // what is more never comes
-		for interval*float64(size) > room {
+	if interval*float64(size) < 0x1p120 { // what is more never comes
+		for interval*float64(size) > room || interval > longToken {
 			interval /= 2
 			p.shift++
 		}
@@ -91,7 +93,7 @@ func newPace(r Rate, burst int) pace {
 func fraction(x float64, limit int64) (num, den int64) {
 	const (
 		exact  = 0x1p-50
-		enough = 1 << 20 // with it, the quotient is within 1e-12 of x
+		enough = 1 << 20 // more would bring the horizon near
 	)
 	num, den = 1, 0
 	num0, den0 := int64(0), int64(1) // the one before

@@ -117,10 +117,10 @@ type bucket struct {
 // With a rate of 0 there are burst events, and no more until [Limiter.Set]; with
 // a burst of 0 there are none; with [Inf], the burst does not matter.
 //
-// The rate is kept to within a millionth, and to 1e-12 if the burst is less than
-// some million; times are whole nanoseconds, up to which they are rounded. New
-// panics if the rate is negative or not a number, and if burst is negative or more
-// than 1<<36.
+// The rate is kept to exactly if it is a fraction such as 12.5, 1/3 or 1e9/7, and
+// the burst not more than some million; otherwise to within a millionth. Times are
+// whole nanoseconds, up to which they are rounded. New panics if the rate is
+// negative or not a number, and if burst is negative or more than 1<<36.
 func New(r Rate, burst int) *Limiter {
 	l := new(Limiter)
 	b := newBucket(r, burst)
@@ -181,8 +181,10 @@ func (l *Limiter) Burst() int { return l.bucket.Load().burst }
 // Set changes the rate and the burst, with the same meaning as in [New], at
 // which it also panics. The tokens that there are stay, as far as the new burst
 // holds them, and so do debts: those who wait, and reservations, wait for the
-// same tokens, which come at the new rate. If the rate was [Inf], the Limiter is
-// full afterwards.
+// same tokens, which come at the new rate, also if they are more than the new
+// burst. What is owed beyond a thousand tokens, or six times the new burst if
+// that is more, may be forgotten. If the rate was [Inf], the Limiter is full
+// afterwards.
 func (l *Limiter) Set(r Rate, burst int) {
 	b := newBucket(r, burst)
 	l.mu.Lock()
@@ -218,6 +220,9 @@ func (l *Limiter) replace(next *bucket) {
 func (b *bucket) carry(at int64, before *bucket) int64 {
 	return b.scale(at-before.end, &before.pace)
 }
+
+// elapsed returns the time of b.
+func (b *bucket) elapsed() time.Duration { return time.Since(b.born) }
 
 // renew replaces b, if that is in force, by one that begins now: b cannot count
 // any further. It returns the one that is in force.

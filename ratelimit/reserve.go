@@ -15,8 +15,9 @@ type Reservation struct {
 // to wait for them, by [Reservation.Delay]. It is for those who cannot wait
 // here, or may decide not to. It comes after those who wait already.
 //
-// If n is more than the burst or negative, or the wait would be for more than
-// some hundred years, it returns nil and false, and has taken nothing.
+// If n is more than the burst or negative, or the rate is 0 and the tokens are not
+// there, or more are owed than can be counted, a thousand and six times the
+// burst at least, it returns nil and false, and has taken nothing.
 func (l *Limiter) Reserve(n int) (*Reservation, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,7 +69,7 @@ func (r *Reservation) Cancel() {
 	l := r.limiter
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, elapsed := l.current()
+	b, _ := l.current()
 	x := r.place
 	due := b.born.Add(b.delay(x.at, 0))
 	if r.atOnce {
@@ -78,7 +79,7 @@ func (r *Reservation) Cancel() {
 		if x.at == l.last {
 			l.last -= x.units
 		}
-		l.line.leave(x, x.units-max(0, l.last-x.at), &b.pace, &b.spent, elapsed)
+		l.line.leave(x, x.units-max(0, l.last-x.at), &b.pace, &b.spent, b.elapsed)
 		l.alert()
 	}
 	x.units = 0

@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"context"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -11,7 +10,7 @@ import (
 const (
 	keysOfShard = 1024 // at least, if there are several and all are used
 	shardBits   = 8    // at most
-	sweepSlots  = 128  // how many are looked at for one that may go
+	sweepSlots  = 512  // how many are looked at for one that may go
 )
 
 // A shard has the buckets of some of the keys. Those who find a bucket use it
@@ -207,7 +206,7 @@ func (k *Keyed[K]) sweep() bool {
 
 // join returns a place in the line for key, an error, or neither if a token was
 // there; or that the key has no bucket.
-func (s *shard[K]) join(ctx context.Context, k *Keyed[K], hash uint64, key K) (w *place, found bool, err error) {
+func (s *shard[K]) join(by time.Time, k *Keyed[K], hash uint64, key K) (w *place, found bool, err error) {
 	b, t, now := s.lockFor(k, hash, key, true)
 	defer s.mu.Unlock()
 	if b == nil {
@@ -217,7 +216,7 @@ func (s *shard[K]) join(ctx context.Context, k *Keyed[K], hash uint64, key K) (w
 	if q == nil {
 		q = new(line)
 	}
-	w, err = q.join(ctx, t.pace, &b.spent, 1, now-t.base)
+	w, err = q.join(by, t.pace, &b.spent, 1, now-t.base)
 	if w != nil {
 		if s.lines == nil {
 			s.lines = map[K]*line{}
@@ -237,14 +236,14 @@ func (s *shard[K]) arrive(k *Keyed[K], hash uint64, key K, w *place) bool {
 
 // leave takes w out of the line and gives back its token.
 func (s *shard[K]) leave(k *Keyed[K], hash uint64, key K, w *place) {
-	b, t, now := s.lockFor(k, hash, key, false)
+	b, t, _ := s.lockFor(k, hash, key, false)
 	defer s.mu.Unlock()
 	defer s.tidy(key)
 	if b == nil { // it is full again, and forgotten
 		s.lines[key].remove(w)
 		return
 	}
-	s.lines[key].leave(w, w.units, t.pace, &b.spent, now-t.base)
+	s.lines[key].leave(w, w.units, t.pace, &b.spent, func() time.Duration { return time.Since(k.born) - t.base })
 }
 
 // tidy removes the line of key if it is empty. It requires mu.

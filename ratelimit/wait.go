@@ -14,9 +14,10 @@ func (l *Limiter) Wait(ctx context.Context) error { return l.WaitN(ctx, 1) }
 //
 // It returns an error, and has taken nothing, if n is more than the burst
 // ([ErrExceedsBurst]) or negative; at once, if the wait would last until the
-// deadline of ctx or longer (a [*LimitError]); and when ctx ends, one that matches
-// the context's error and its cause. Those who came later then wait for less. If
-// ctx has ended before, it takes nothing even if there are tokens.
+// deadline of ctx or longer, or behind more tokens than can be counted, a thousand
+// and six times the burst at least (a [*LimitError]); and when ctx ends, one that
+// matches the context's error and its cause. Those who came later then wait for
+// less. If ctx has ended before, it takes nothing even if there are tokens.
 func (l *Limiter) WaitN(ctx context.Context, n int) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
@@ -24,21 +25,21 @@ func (l *Limiter) WaitN(ctx context.Context, n int) error {
 	if l.AllowN(n) {
 		return nil
 	}
-	w, err := l.join(ctx, n)
+	w, err := l.join(deadline(ctx), n)
 	if w == nil {
 		return err
 	}
 	return w.await(ctx, l.arrive, l.leave)
 }
 
-func (l *Limiter) join(ctx context.Context, n int) (*place, error) {
+func (l *Limiter) join(by time.Time, n int) (*place, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, elapsed := l.current()
 	if uint(n) > uint(b.most) {
 		return nil, exceeds(n, b.burst)
 	}
-	return l.line.join(ctx, &b.pace, &b.spent, n, elapsed)
+	return l.line.join(by, &b.pace, &b.spent, n, elapsed)
 }
 
 func (l *Limiter) arrive(w *place) bool {
@@ -51,8 +52,8 @@ func (l *Limiter) arrive(w *place) bool {
 func (l *Limiter) leave(w *place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, elapsed := l.current()
-	l.line.leave(w, w.units, &b.pace, &b.spent, elapsed)
+	b, _ := l.current()
+	l.line.leave(w, w.units, &b.pace, &b.spent, b.elapsed)
 	l.alert()
 }
 

@@ -68,7 +68,7 @@ func (w *Window) Wait(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	g, err := w.join(ctx)
+	g, err := w.join(deadline(ctx))
 	if g == nil {
 		return err
 	}
@@ -92,13 +92,13 @@ func (w *Window) Wait(ctx context.Context) error {
 }
 
 // join queues a guest, or returns an error, or neither if an event may happen.
-func (w *Window) join(ctx context.Context) (*guest, error) {
+func (w *Window) join(by time.Time) (*guest, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.queue.empty() && w.take() == 0 {
 		return nil, nil
 	}
-	if err := tooLate(ctx, w.delay(w.queue.events)); err != nil {
+	if err := tooLate(by, w.delay(w.queue.events)); err != nil {
 		return nil, err
 	}
 	return w.queue.join(1), nil
@@ -129,10 +129,6 @@ func (w *Window) leave(g *guest) {
 // delay returns how long it will be until an event may happen, if there are so
 // many before it. It requires mu.
 func (w *Window) delay(ahead int64) time.Duration {
-	ahead -= int64(w.n - len(w.times)) // so many may happen now
-	if ahead < 0 {
-		return 0
-	}
 	spans := ahead/int64(w.n) + 1
 	if spans > 1 && spans > int64(forever/2/w.per) {
 		return forever
