@@ -19,9 +19,10 @@ import (
 // A Scenario is one piece of work that several contenders do.
 type Scenario struct {
 	Name       string
-	Unit       string      // a unit of time and what it is spent on: "ns/task"
-	Per        int         // operations in one run, to divide the time by; zero means 1
+	Unit       string      // a unit of time, or B, and what it is spent on: "ns/task"
+	Per        int         // operations in one run, to divide the time or bytes by; zero means 1
 	Calls      int         // calls in one run, to divide the allocations by; zero means 1
+	Rounds     int         // the most that there are, where each takes long; zero means no bound
 	Contenders []Contender // the first is the baseline
 }
 
@@ -32,6 +33,10 @@ type Contender struct {
 	Note string // what it does less, or otherwise, than the baseline
 	Part int    // how many times less work is in one run, for one that is slow; zero means 1
 	Run  func()
+
+	// Instead of Run, if the unit is B: makes what takes memory and returns a
+	// function that lets go of it. It panics if it has not come out right.
+	Make func() (drop func())
 }
 
 // A Result tells how one contender did.
@@ -49,16 +54,28 @@ const (
 
 const minSample = 20 * time.Millisecond
 
+// weighings is how often something is made to see how many bytes it takes. That
+// varies little.
+const weighings = 3
+
 // Run measures the contenders of s, and returns one result for each, in their
 // order. Rounds below [MinRounds] are raised to it, but zero means
-// [DefaultRounds].
+// [DefaultRounds]. If s has a bound, there are no more than that.
 //
 // One sample is as many runs of a contender as take 20ms or more, so that its
 // share of garbage collection is in it. It begins with an empty heap and an
 // untimed run: no contender pays for the garbage of the one before it.
+//
+// If the unit of s is B, a sample is the growth of the heap, and there are three.
 func Run(s Scenario, rounds int) []Result {
+	if name, _, _ := strings.Cut(s.Unit, "/"); name == "B" {
+		return weigh(s)
+	}
 	if rounds == 0 {
 		rounds = DefaultRounds
+	}
+	if s.Rounds > 0 {
+		rounds = min(rounds, s.Rounds)
 	}
 	rounds = max(rounds, MinRounds)
 	n := len(s.Contenders)
@@ -83,12 +100,48 @@ func Run(s Scenario, rounds int) []Result {
 		}
 	}
 	for i := range results {
-		slices.Sort(samples[i])
-		results[i].P10 = quantile(samples[i], 0.1)
-		results[i].Median = quantile(samples[i], 0.5)
-		results[i].P90 = quantile(samples[i], 0.9)
+		results[i].summarize(samples[i])
 	}
 	return results
+}
+
+// weigh is Run for what takes memory. What the contenders share is there before
+// the first sample.
+func weigh(s Scenario) []Result {
+	s.Contenders[0].Make()()
+	results := make([]Result, len(s.Contenders))
+	samples := make([][]float64, len(s.Contenders))
+	for range weighings {
+		for i, c := range s.Contenders {
+			before := settled()
+			drop := c.Make()
+			after := settled()
+			drop()
+			samples[i] = append(samples[i], (float64(after.HeapAlloc)-float64(before.HeapAlloc))/c.count(s.Per))
+			results[i] = Result{Name: c.Name, Note: c.Note, Allocs: float64(after.Mallocs-before.Mallocs) / c.count(s.Calls)}
+		}
+	}
+	for i := range results {
+		results[i].summarize(samples[i])
+	}
+	return results
+}
+
+// settled returns what is on the heap and no garbage. What a finalizer keeps is
+// garbage in the second collection only.
+func settled() (m runtime.MemStats) {
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m
+}
+
+// summarize sets the figures of r to those of the samples.
+func (r *Result) summarize(samples []float64) {
+	slices.Sort(samples)
+	r.P10 = quantile(samples, 0.1)
+	r.Median = quantile(samples, 0.5)
+	r.P90 = quantile(samples, 0.9)
 }
 
 // unit returns the unit of time that Unit begins with. It panics if there is

@@ -109,6 +109,62 @@ func TestRun_part(t *testing.T) {
 	})
 }
 
+func TestRun_rounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		runs := func(bound, rounds int) (n int) {
+			measure.Run(measure.Scenario{
+				Name: "rounds", Unit: "ms/task", Rounds: bound,
+				Contenders: []measure.Contender{{Run: func() {
+					n++
+					time.Sleep(40 * time.Millisecond)
+				}}},
+			}, rounds)
+			return (n - 3) / 2
+		}
+		assert.Equal(t, 9, runs(0, 9))
+		assert.Equal(t, 8, runs(8, 9))
+		assert.Equal(t, 7, runs(8, 7))
+		assert.Equal(t, 7, runs(2, 9), "the least")
+		assert.Equal(t, 10, runs(10, 0))
+	})
+}
+
+func TestRun_memory(t *testing.T) {
+	const size = 1 << 20
+	var shared, kept [][]byte
+	made, dropped := 0, 0
+	contender := func(name string, pieces int) measure.Contender {
+		return measure.Contender{Name: name, Note: "heavy", Make: func() func() {
+			made++
+			if shared == nil {
+				shared = [][]byte{make([]byte, 5*size)}
+			}
+			for range pieces {
+				kept = append(kept, make([]byte, size))
+				_ = append([]byte(nil), kept[0]...) // garbage
+			}
+			return func() {
+				kept = nil
+				dropped++
+			}
+		}}
+	}
+	results := measure.Run(measure.Scenario{
+		Name: "memory", Unit: "B/item", Per: size,
+		Contenders: []measure.Contender{contender("a", 1), contender("b", 3)},
+	}, 7)
+	for i, pieces := range []float64{1, 3} {
+		r := results[i]
+		for _, figure := range []float64{r.P10, r.Median, r.P90} {
+			assert.InDelta(t, pieces, figure, 0.1)
+		}
+		assert.GreaterOrEqual(t, r.Allocs, pieces)
+	}
+	assert.Equal(t, "a", results[0].Name)
+	assert.Equal(t, "heavy", results[1].Note)
+	assert.Equal(t, []int{7, 7}, []int{made, dropped}, "once to make what is shared")
+}
+
 func TestRun_badUnit(t *testing.T) {
 	s := measure.Scenario{Name: "n", Unit: "tasks/s", Contenders: nil}
 	assert.PanicsWithValue(t, "measure: n: no unit of time in tasks/s", func() { measure.Run(s, 7) })

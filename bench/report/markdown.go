@@ -32,10 +32,13 @@ func machine(rounds int) string {
 // indirect reports whether only a peer imports the module.
 func indirect(path string) bool {
 	switch path {
-	case "github.com/bits-and-blooms/bitset", "github.com/cenk/backoff", "github.com/facebookgo/clock":
+	case "github.com/benbjohnson/clock", "github.com/bits-and-blooms/bitset", "github.com/cenk/backoff", "github.com/facebookgo/clock",
+		"github.com/hashicorp/golang-lru", "github.com/influxdata/tdigest", "github.com/klauspost/cpuid/v2", "github.com/pkg/errors",
+		"github.com/zeebo/xxh3", "go.uber.org/atomic", "go.uber.org/multierr",
+		"golang.org/x/exp", "golang.org/x/sys", "golang.org/x/text":
 		return true
 	}
-	return strings.HasPrefix(path, "go.uber.org/")
+	return false
 }
 
 // cpuModel returns the name of the processor, where the system is Linux.

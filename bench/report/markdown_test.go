@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -49,6 +50,22 @@ func TestIntoReadme(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(file, []byte("<!-- figures -->\n"), 0o600))
 	require.Error(t, intoReadme(file, "new\n"))
+}
+
+// The peers are those modules that this one requires for itself.
+func TestIndirect(t *testing.T) {
+	text, err := os.ReadFile("../go.mod")
+	require.NoError(t, err)
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if len(words) > 1 && strings.HasPrefix(words[1], "v") && !strings.HasSuffix(line, "// indirect\n") {
+			assert.False(t, indirect(words[0]), words[0])
+			n++
+		}
+	}
+	assert.Greater(t, n, 10)
+	assert.True(t, indirect("go.uber.org/atomic"))
 }
 
 // The report can be written into the README of the module.

@@ -1,12 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"math"
-	"strings"
-
-	"github.com/seed4886185c/concert/bench/measure"
-)
+import "fmt"
 
 // judgeRetry judges the targets of package retry.
 func judgeRetry(f figures) []verdict {
@@ -18,7 +12,7 @@ func judgeRetry(f figures) []verdict {
 		fmt.Sprintf("%.2f per call", allocs), allocs, allocs < 0.01)) // the rest of the process allocates too
 
 	toFastest := func(scenario, text string, most float64) {
-		peer := f.fastestPeer(scenario)
+		peer := f.fastest(scenario, "retry.", "loop")
 		r := f.ratio(scenario, self, peer.Name)
 		all = append(all, decide(text, fmt.Sprintf("%.2f times (%s)", r, peer.Name), r, r <= most))
 	}
@@ -33,19 +27,4 @@ func judgeRetry(f figures) []verdict {
 
 	toFastest(failures, "three failures, no delay: at most half the time of the fastest peer", 0.5)
 	return all
-}
-
-// fastestPeer returns the fastest contender that is neither package retry nor
-// written by hand, or one of NaNs.
-func (f figures) fastestPeer(scenario string) measure.Result {
-	fastest := measure.Result{Median: math.NaN()}
-	for _, r := range f[scenario] {
-		if r.Name == "loop" || strings.HasPrefix(r.Name, "retry.") {
-			continue
-		}
-		if fastest.Name == "" || r.Median < fastest.Median {
-			fastest = r
-		}
-	}
-	return fastest
 }

@@ -4,6 +4,8 @@ import (
 	breakerbench "github.com/seed4886185c/concert/bench/breaker"
 	gatherbench "github.com/seed4886185c/concert/bench/gather"
 	"github.com/seed4886185c/concert/bench/measure"
+	pipelinebench "github.com/seed4886185c/concert/bench/pipeline"
+	ratelimitbench "github.com/seed4886185c/concert/bench/ratelimit"
 	retrybench "github.com/seed4886185c/concert/bench/retry"
 )
 
@@ -20,5 +22,7 @@ func subjects() []subject {
 		{"gather", gatherbench.Scenarios, judgeGather},
 		{"retry", retrybench.Scenarios, judgeRetry},
 		{"breaker", breakerbench.Scenarios, judgeBreaker},
+		{"ratelimit", ratelimitbench.Scenarios, judgeRatelimit},
+		{"pipeline", pipelinebench.Scenarios, judgePipeline},
 	}
 }

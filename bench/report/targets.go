@@ -2,6 +2,8 @@ package main
 
 import (
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/seed4886185c/concert/bench/measure"
 )
@@ -38,4 +40,19 @@ func (f figures) find(scenario, contender string) measure.Result {
 		}
 	}
 	return measure.Result{Median: math.NaN(), Allocs: math.NaN()}
+}
+
+// fastest returns the fastest contender that is neither of the package, whose
+// names begin with self, nor among those written by hand, or one of NaNs.
+func (f figures) fastest(scenario, self string, byHand ...string) measure.Result {
+	fastest := measure.Result{Median: math.NaN()}
+	for _, r := range f[scenario] {
+		if strings.HasPrefix(r.Name, self) || slices.Contains(byHand, r.Name) {
+			continue
+		}
+		if fastest.Name == "" || r.Median < fastest.Median {
+			fastest = r
+		}
+	}
+	return fastest
 }
