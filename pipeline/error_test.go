@@ -271,7 +271,7 @@ func TestTheEndOfTheContextIsNeverLost(t *testing.T) {
 	if testing.Short() || underRace() {
 		rounds = 100
 	}
-	endless := numbers(1 << 60)
+	endless := numbers(math.MaxInt)
 	for name, s := range map[string]pipeline.Stream[int]{
 		"workers":    pipeline.Map(endless, same, pipeline.Workers(4)),
 		"one worker": pipeline.Map(endless, same, pipeline.Workers(1)),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -39,7 +40,7 @@ func TestFlatMap(t *testing.T) {
 	up := func(_ context.Context, x int) pipeline.Stream[int] { return numbers(x) }
 	requireItems(t, pipeline.FlatMap(numbers(4), up), 0, 0, 1, 0, 1, 2)
 	requireItems(t, pipeline.FlatMap(numbers(4), up, pipeline.Workers(3), pipeline.Ordered()), 0, 0, 1, 0, 1, 2)
-	requireItems(t, pipeline.Take(pipeline.FlatMap(numbers(1<<40), up), 4), 0, 0, 1, 0)
+	requireItems(t, pipeline.Take(pipeline.FlatMap(numbers(math.MaxInt), up), 4), 0, 0, 1, 0)
 	got, err := pipeline.Collect(t.Context(), pipeline.FlatMap(pipeline.Of(1, 2), func(context.Context, int) pipeline.Stream[int] { return until5() }))
 	requireFive(t, err)
 	assert.Equal(t, []int{0, 1, 2, 3, 4}, got)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -409,7 +410,7 @@ func TestNoCallBeginsAfterAnUnhandledError(t *testing.T) {
 						}
 						return nil
 					}
-					require.Equal(t, errKill, pipeline.ForEach(t.Context(), numbers(1<<40), f, opts...))
+					require.Equal(t, errKill, pipeline.ForEach(t.Context(), numbers(math.MaxInt), f, opts...))
 					assert.LessOrEqual(t, after.Load(), int64(n))
 					was := after.Load()
 					time.Sleep(time.Hour)
@@ -421,7 +422,7 @@ func TestNoCallBeginsAfterAnUnhandledError(t *testing.T) {
 					// The same, in a stage whose consumer has no time for the error.
 					failed.Store(false)
 					after.Store(0)
-					s := pipeline.Map(numbers(1<<40), func(ctx context.Context, x int) (int, error) { return x, f(ctx, x) }, opts...)
+					s := pipeline.Map(numbers(math.MaxInt), func(ctx context.Context, x int) (int, error) { return x, f(ctx, x) }, opts...)
 					var err error
 					for _, err = range s.All(t.Context()) {
 						if err == nil && failed.Load() {
