@@ -20,7 +20,7 @@ var (
 	// Drop is what the function of a [Map] returns, as it is, to leave an item
 	// out. From there, no sink and no [Recover] gets it. Elsewhere it is of no
 	// use.
-	Drop = errors.New("pipeline: dropped") //nolint:errname,gochecknoglobals // it is no error, but like one
+	Drop = errors.New("pipeline: dropped") //nolint:errname,gochecknoglobals,staticcheck // it is no error, but like one
 )
 
 // PanicError is what a panic in a goroutine of the pipeline becomes: the sink
