@@ -192,7 +192,7 @@ func (s *lineScript) play() {
 // Whoever gives up, and cancels, in whatever order: in no span of time there is
 // more than there may be, and who waits is served in turn.
 func TestLimiter_line(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 5))
 			(&lineScript{t: t, rand: random, burst: 1 + random.IntN(5)}).play()
