@@ -98,8 +98,8 @@ type bulkheadScript struct {
 	done []string // for messages
 }
 
-// playBulkhead does ops with a Bulkhead and with its model.
-func playBulkhead(t *testing.T, places, queue byte, ops []byte) {
+// requireLikeModel does ops with a Bulkhead and with its model.
+func requireLikeModel(t *testing.T, places, queue byte, ops []byte) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &bulkheadScript{t: t, m: &slowBulkhead{places: 1 + int(places%4), queue: int(queue%6) - 1}}
@@ -305,7 +305,7 @@ func FuzzBulkhead(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, places, queue byte, ops []byte) {
-		playBulkhead(t, places, queue, ops[:min(len(ops), 200)])
+		requireLikeModel(t, places, queue, ops[:min(len(ops), 200)])
 	})
 }
 
@@ -316,6 +316,6 @@ func TestBulkhead_likeModel(t *testing.T) {
 		for i := range ops {
 			ops[i] = byte(rnd.IntN(256))
 		}
-		playBulkhead(t, byte(rnd.IntN(256)), byte(rnd.IntN(256)), ops)
+		requireLikeModel(t, byte(rnd.IntN(256)), byte(rnd.IntN(256)), ops)
 	}
 }

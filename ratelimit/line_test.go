@@ -295,3 +295,21 @@ func TestLimiter_rateOfNearlyNothing(t *testing.T) {
 		}
 	})
 }
+
+// What is counted in small units is counted anew before they get too many,
+// whoever comes first.
+func TestLimiter_beyondHorizon(t *testing.T) {
+	for name, first := range map[string]func(*ratelimit.Limiter) bool{
+		"Tokens":  func(l *ratelimit.Limiter) bool { return l.Tokens() == 1000 },
+		"Reserve": func(l *ratelimit.Limiter) bool { r, ok := l.Reserve(1000); return ok && r.Delay() == 0 },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			for range 40 {
+				l := ratelimit.New(3.14159e9, 1000)
+				require.True(t, l.AllowN(1000))
+				time.Sleep(time.Duration(1 + rand.Int64N(int64(1000*time.Hour))))
+				assert.True(t, first(l), name)
+			}
+		})
+	}
+}

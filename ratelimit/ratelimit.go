@@ -92,9 +92,10 @@ type Limiter struct {
 // That may have been a while ago: it then sees less earned than there is. So
 // spent grows with each event by the cost of that, never falls but when
 // something is given back, and never exceeds what was earned at the time of the
-// event. Of all events between two points in time, in the order of their swaps,
-// the first finds spent at no less than what was earned at the first point, less
-// the depth, and the last leaves it at no more than what is earned at the second.
+// event, which is what an event is dated by here. Of all events between two
+// points in time, in the order of their swaps, the first finds spent at no less
+// than what was earned at the first point, less the depth, and the last leaves it
+// at no more than what is earned at the second.
 type bucket struct {
 	pace
 	rate  Rate
