@@ -7,10 +7,15 @@ import (
 )
 
 // Batch returns a Stream of slices of up to size items of s. One is passed on
-// when it is full, or maxWait after its first item has come, or before an error
-// and at the end of s, if there is something in it. No two share memory. The
-// items are taken in a goroutine of their own. When the context ends, those
-// that are not passed on yet are lost.
+// when it is full, or at most maxWait after its first item has come, or before
+// an error and at the end of s, if there is something in it. While one is used,
+// the next gathers; if the time of that is over by then, it is passed on with
+// all that has come. To go on after errors, put [Recover] before, as each ends
+// a batch.
+//
+// No two batches share memory. The items are taken in a goroutine of their own.
+// When the context ends, those that are not passed on yet are lost: see
+// [Until].
 //
 // Batch panics if size is less than 1 or maxWait not positive: without a time,
 // that is [Chunk].
@@ -21,7 +26,7 @@ func Batch[T any](s Stream[T], size int, maxWait time.Duration) Stream[[]T] {
 	return func(ctx context.Context) iter.Seq2[[]T, error] {
 		return func(yield func([]T, error) bool) {
 			h := newHub[T](ctx)
-			l := h.lane(1, maxUnderWay-1)
+			l := h.lane(size, max(size, maxUnderWay-1))
 			l.timed = true
 			h.start(func() { l.feed(s) })
 			h.consume(func() { gather(h, &batch[T]{size: size}, maxWait, yield) })
@@ -41,10 +46,15 @@ func gather[T any](h *hub[T], b *batch[T], maxWait time.Duration, yield func([]T
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
 	timer.Stop()
+	overdue := false // it only takes what was there when the timer had fired
 	for wanted := true; wanted; {
-		if h.exhausted() && fired(timer) { // items may come without a pause
-			wanted = b.flush(yield)
-			continue
+		if h.exhausted() && (overdue || fired(timer)) {
+			if overdue || !h.refill() {
+				overdue = false
+				wanted = b.flush(yield)
+				continue
+			}
+			overdue = true
 		}
 		it, a := h.take(timer.C)
 		switch {
@@ -58,15 +68,15 @@ func gather[T any](h *hub[T], b *batch[T], maxWait time.Duration, yield func([]T
 			wanted = b.flush(yield)
 		case it.err != nil:
 			timer.Stop()
+			overdue = false
 			wanted = b.flush(yield) && yield(nil, it.err)
 			h.handled()
 		case b.add(it.value):
 			timer.Stop()
+			overdue = false
 			wanted = b.flush(yield)
-		case len(b.items) == 1 && h.from.next == 1: // it may have come a while ago
+		case len(b.items) == 1: // it has come with others, of which only the first's time is known
 			timer.Reset(maxWait - time.Since(h.from.first))
-		case len(b.items) == 1:
-			timer.Reset(maxWait)
 		}
 	}
 }

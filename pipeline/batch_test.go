@@ -67,7 +67,8 @@ func every(d time.Duration, n int) []coming {
 }
 
 // drawn returns what data makes of items and errors that come after each other,
-// at multiples of 10 ms, and when they end, 3 ms past one. Errors come 2 ms later.
+// at multiples of 10 ms, and when they end, 3 ms past one. Errors come 2 ms
+// later.
 func drawn(data []byte) (all []coming, end time.Duration) {
 	for i, b := range data {
 		end += time.Duration(b&15) * 10 * time.Millisecond
@@ -455,13 +456,50 @@ func TestStagesWithTimeTakeLittleMoreThanASlowSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var taken atomic.Int64
 		delivered := 0
-		for range pipeline.Batch(counted(-1, &taken), 1, time.Hour).All(t.Context()) {
-			delivered++
+		for b := range pipeline.Batch(counted(-1, &taken), 7, time.Hour).All(t.Context()) {
+			delivered += len(b)
 			time.Sleep(time.Minute)
-			require.LessOrEqual(t, int(taken.Load())-delivered, 5)
-			if delivered == 50 {
+			require.LessOrEqual(t, int(taken.Load())-delivered, 2*7+2)
+			if delivered >= 50 {
 				break
 			}
+		}
+	})
+}
+
+// A sink that takes longer than the time of a batch gets larger ones, not
+// smaller.
+func TestBatchGathersWhileTheSinkIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		live := arriving(every(time.Millisecond, 1000), 0)
+		for b, err := range pipeline.Batch(live, 100, 10*time.Millisecond).All(t.Context()) {
+			require.NoError(t, err)
+			sizes = append(sizes, len(b))
+			time.Sleep(30 * time.Millisecond)
+		}
+		require.GreaterOrEqual(t, len(sizes), 33)
+		for _, n := range sizes[1 : len(sizes)-1] {
+			assert.InDelta(t, 30, n, 1)
+		}
+	})
+}
+
+func TestBatchOfASlowSinkIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, s := range map[string]pipeline.Stream[int]{
+			"instant": pipeline.FromSlice(make([]int, 2000)),
+			"live":    arriving(every(time.Millisecond, 2000), 0),
+		} {
+			full := 0
+			for b, err := range pipeline.Batch(s, 100, 10*time.Millisecond).All(t.Context()) {
+				require.NoError(t, err)
+				if len(b) == 100 {
+					full++
+				}
+				time.Sleep(300 * time.Millisecond)
+			}
+			assert.GreaterOrEqual(t, full, 19, name)
 		}
 	})
 }

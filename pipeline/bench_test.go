@@ -11,8 +11,8 @@ import (
 	"github.com/seed4886185c/concert/pipeline"
 )
 
-// Stages by hand are goroutines that hand on items through channels, and look at
-// a context wherever they wait.
+// Stages by hand are goroutines that hand on items through channels, and look
+// at a context wherever they wait.
 
 func byHandSource(ctx context.Context, items []int) <-chan int {
 	out := make(chan int)
@@ -91,8 +91,8 @@ func byHandMerge(ctx context.Context, ins ...<-chan int) <-chan int {
 	return out
 }
 
-// byHandOrdered hands each item to a goroutine, up to n, and takes the results in
-// order from a channel for each.
+// byHandOrdered hands each item to a goroutine, up to n, and takes the results
+// in order from a channel for each.
 func byHandOrdered(ctx context.Context, in <-chan int, n int, f func(int) int) <-chan int {
 	results, out := make(chan chan int, n), make(chan int)
 	go func() {

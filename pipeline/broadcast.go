@@ -16,8 +16,9 @@ import (
 //
 // Broadcast returns the first error that a sink returned. If one panics, it
 // panics; if one calls [runtime.Goexit], it returns [ErrGoexit]; both end the
-// others. A sink may use its Stream once, with the context that it is given or
-// one derived from that. Without sinks, nothing is taken from s.
+// others. A sink may use its Stream once, before it returns, with the context
+// that it is given or one that ends with it. All get the same items: a slice,
+// for instance, is shared. Without sinks, nothing is taken from s.
 func Broadcast[T any](ctx context.Context, s Stream[T], sinks ...Sink[T]) error {
 	mustStage("Broadcast", s == nil, false)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -36,9 +37,6 @@ func Broadcast[T any](ctx context.Context, s Stream[T], sinks ...Sink[T]) error 
 		b.group.start(func() { b.run(ctx, sinks[i], h) })
 	}
 	b.group.consume(func() { b.distribute(s) })
-	if b.group.failed.Load() != nil {
-		return ErrGoexit
-	}
 	if err := b.first.Load(); err != nil {
 		return *err
 	}
@@ -62,33 +60,32 @@ var (
 
 // run runs a sink, which then leaves.
 func (b *broadcast[T]) run(ctx context.Context, sink Sink[T], h *hub[T]) {
-	err := errSinkFailed // stands if the sink does not return
+	err := ErrGoexit // stands if the sink does not return; a panic is passed on by the group
+	cause := errSinkFailed
 	defer func() {
 		h.cancel()
 		if err != nil {
-			b.cancel(err)
+			b.first.CompareAndSwap(nil, &err)
+			b.cancel(cause)
 		}
 		if b.running.Add(-1) == 0 {
 			b.group.cancel()
 		}
 	}()
 	err = sink(ctx, b.stream(h))
-	if err != nil {
-		b.first.CompareAndSwap(nil, &err)
-	}
+	cause = err
 }
 
 // stream returns what a sink gets.
 func (b *broadcast[T]) stream(h *hub[T]) Stream[T] {
-	used := false
+	var used atomic.Bool
 	return func(ctx context.Context) iter.Seq2[T, error] {
 		return func(yield func(T, error) bool) {
-			if used {
+			if used.Swap(true) {
 				var zero T
 				yield(zero, errUsedTwice)
 				return
 			}
-			used = true
 			h.parent, h.done = ctx, ctx.Done()
 			h.all(yield)
 		}
@@ -112,7 +109,12 @@ func (b *broadcast[T]) distribute(s Stream[T]) {
 			break
 		}
 		for _, h := range b.branches {
-			h.lanes[0].send(v, err)
+			h.lanes[0].enqueue(item[T]{v, err})
+		}
+		for _, h := range b.branches {
+			if l := h.lanes[0]; err != nil {
+				l.flow.await(h.ctx.Done(), l.put) // until it has been handled
+			}
 		}
 	}
 	returned = true

@@ -442,8 +442,8 @@ func TestBroadcastIntoStagesAndWorkers(t *testing.T) {
 	assert.Equal(t, 100, batches)
 }
 
-// Sinks of all kinds, at random: it ends, the outcome is one of theirs, and those
-// that read to the end have got all.
+// Sinks of all kinds, at random: it ends, the outcome is one of theirs, and
+// those that read to the end have got all.
 func TestBroadcastAtRandom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(13, 14))

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// Send sends v on ch, or returns the error of ctx, if that ends before. An
-// ended context wins over a receiver that waits. A send on a nil channel waits
-// for ctx.
+// Send sends v on ch, or returns the error of ctx, if that ends before. A
+// context that has ended before wins over a receiver that waits. A send on a
+// nil channel waits for ctx.
 func Send[T any](ctx context.Context, ch chan<- T, v T) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
@@ -21,8 +21,9 @@ func Send[T any](ctx context.Context, ch chan<- T, v T) error {
 }
 
 // Recv receives from ch, or returns the error of ctx, if that ends before. It
-// returns false if ch is closed. An ended context wins over a value that is
-// there; that stays in the channel. A receive from a nil channel waits for ctx.
+// returns false if ch is closed. A context that has ended before wins over a
+// value that is there; that stays in the channel. A receive from a nil channel
+// waits for ctx.
 func Recv[T any](ctx context.Context, ch <-chan T) (v T, ok bool, err error) {
 	if ctx.Err() != nil {
 		return v, false, ended(ctx)
@@ -36,8 +37,9 @@ func Recv[T any](ctx context.Context, ch <-chan T) (v T, ok bool, err error) {
 }
 
 // Fan receives from several channels and sends what it gets on one, which is
-// closed when all of them are, or ctx has ended. Whoever receives from that has
-// to do so until it is closed, or to end ctx: otherwise goroutines stay behind.
+// closed when all of them are, or ctx has ended; what was received and not sent
+// by then is lost. Whoever receives from it has to do so until it is closed, or
+// to end ctx: otherwise goroutines stay behind.
 func Fan[T any](ctx context.Context, ins ...<-chan T) <-chan T {
 	out := make(chan T)
 	var wg sync.WaitGroup

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/seed4886185c/concert/internal/panics"
 )
@@ -18,10 +17,14 @@ var (
 	ErrClosed = errors.New("pipeline: closed")
 
 	// Drop is what the function of a [Map] returns, as it is, to leave an item
-	// out. From there, no sink and no [Recover] gets it. Elsewhere it is of no
-	// use.
+	// out; so may those of [Filter] and [ForEach]. From there, no sink and no
+	// [Recover] gets it. From elsewhere, and wrapped, it is an error like others.
 	Drop = errors.New("pipeline: dropped") //nolint:errname,gochecknoglobals,staticcheck // it is no error, but like one
 )
+
+// errNoItem takes the place of an item where there is none: of one that was
+// left out, or at the end of a stream of [FlatMap].
+var errNoItem = errors.New("pipeline: no item")
 
 // PanicError is what a panic in a goroutine of the pipeline becomes: the sink
 // panics with it, once all goroutines have ended. Its fields are Value any,
@@ -33,8 +36,8 @@ type PanicError = panics.PanicError
 
 // SkipErrors makes a function for [Map] of f that leaves out the items for
 // which f returns an error, and calls report with them, in the goroutine that
-// called f. It returns the error all the same if the context has ended. A nil
-// report is not called.
+// called f: with [Workers] in several at once, and in no order. It returns the
+// error all the same if the context has ended. A nil report is not called.
 func SkipErrors[A, B any](f func(context.Context, A) (B, error), report func(A, error)) func(context.Context, A) (B, error) {
 	mustStage("SkipErrors", false, f == nil)
 	return func(ctx context.Context, v A) (B, error) {
@@ -50,7 +53,8 @@ func SkipErrors[A, B any](f func(context.Context, A) (B, error), report func(A, 
 }
 
 // Recover returns a Stream of the items of s, and of the errors that f makes of
-// its errors: one for which f returns nil is left out. The error of an ended
+// its errors: one for which f returns nil is left out. Among them are those of
+// the source, such as that of a file that is not there. The error of an ended
 // context is passed on without asking f.
 func Recover[T any](s Stream[T], f func(error) error) Stream[T] {
 	mustStage("Recover", s == nil, f == nil)
@@ -83,4 +87,4 @@ func ended(ctx context.Context) error {
 
 func (e *endedError) Error() string { return e.cause.Error() }
 
-func (e *endedError) Unwrap() []error { return slices.Clip([]error{e.cause, e.ended}) }
+func (e *endedError) Unwrap() []error { return []error{e.cause, e.ended} }

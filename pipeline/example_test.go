@@ -14,8 +14,8 @@ import (
 	"github.com/seed4886185c/concert/pipeline"
 )
 
-// Records are parsed, checked and looked up, several at once, and stored in batches.
-// Bad ones are reported, and do not hold up the others.
+// Records are parsed, checked and looked up, several at once, and stored in
+// batches. Bad ones are reported, and do not hold up the others.
 func Example() {
 	type order struct {
 		id       int

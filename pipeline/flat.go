@@ -10,7 +10,8 @@ import (
 // items of s, one stream after the other. With [Workers], n of them are used at
 // once, and their items come as they do; with [Ordered], as without Workers,
 // while the streams that come later run ahead by some items. Ahead and [ByKey]
-// it does not take.
+// it does not take. The function is called, too, by the goroutine that uses the
+// stream; if it returns nil, FlatMap panics.
 func FlatMap[A, B any](s Stream[A], f func(context.Context, A) Stream[B], opts ...Option) Stream[B] {
 	mustStage("FlatMap", s == nil, f == nil)
 	o := settle[A]("FlatMap", opts)
@@ -29,7 +30,7 @@ func FlatMap[A, B any](s Stream[A], f func(context.Context, A) Stream[B], opts .
 					return yield(zero, err)
 				}
 				wanted := true
-				f(ctx, v)(ctx)(func(w B, err error) bool {
+				made(ctx, f, v)(ctx)(func(w B, err error) bool {
 					wanted = yield(w, err)
 					return wanted
 				})
@@ -39,7 +40,16 @@ func FlatMap[A, B any](s Stream[A], f func(context.Context, A) Stream[B], opts .
 	}
 }
 
-// A spread is workers that each use a stream at a time, and have a lane. The
+// made returns the stream of an item.
+func made[A, B any](ctx context.Context, f func(context.Context, A) Stream[B], v A) Stream[B] {
+	s := f(ctx, v)
+	if s == nil {
+		panic("pipeline: the function of FlatMap returned nil")
+	}
+	return s
+}
+
+// A spreading is workers that each use a stream at a time, and have a lane. The
 // dispatcher hands the items that the streams are made of to those who are
 // free.
 type spreading[A, B any] struct {
@@ -108,7 +118,7 @@ func (p *spreading[A, B]) labour(i int, f func(context.Context, A) Stream[B], l 
 			l.close()
 			return
 		}
-		if !p.use(it, f, l) || p.order != nil && !l.enqueue(item[B]{err: Drop}) { // the end of this one
+		if !p.use(it, f, l) || p.order != nil && !l.enqueue(item[B]{err: errNoItem}) { // the end of this one
 			return
 		}
 		p.free <- i // there is room for all workers
@@ -126,7 +136,7 @@ func (p *spreading[A, B]) use(it job[A], f func(context.Context, A) Stream[B], l
 	if !wanted {
 		return false
 	}
-	for v, err := range f(ctx, it.value)(ctx) {
+	for v, err := range made(ctx, f, it.value)(ctx) {
 		if err != nil {
 			p.halt.begin(it.seq, p.order != nil)
 		}
@@ -186,7 +196,7 @@ func (p *spreading[A, B]) one(seq int64, yield func(B, error) bool) bool {
 			return false
 		case a == noMore:
 			return false
-		case it.err == Drop: //nolint:errorlint // what wraps it is an error
+		case it.err == errNoItem: //nolint:errorlint // nobody wraps it
 			h.handled()
 			return true
 		case !yield(it.value, it.err):

@@ -105,7 +105,9 @@ func (h *hub[T]) start(produce func()) {
 			if v := recover(); v != nil {
 				f.panicked = panics.New(v)
 			}
-			h.failed.CompareAndSwap(nil, f)
+			if !h.failed.CompareAndSwap(nil, f) && f.panicked != nil {
+				h.failed.CompareAndSwap(h.failed.Load(), f) // it tells more than a Goexit, and as much as a panic
+			}
 			h.wake()
 		}()
 		produce()
@@ -124,23 +126,26 @@ func (l *lane[T]) feed(s Stream[T]) {
 	l.close()
 }
 
-// send waits for room and puts an item into l. After an error it waits until
-// that has been handled. It returns false if there is no need for more.
+// send puts an item into l and waits until there is room for more, or if it is
+// an error, until that has been handled. It returns false if there is no need
+// for more.
 func (l *lane[T]) send(v T, err error) bool {
 	return l.enqueue(item[T]{v, err}) && (err == nil || l.flow.await(l.hub.ctx.Done(), l.put))
 }
 
-// enqueue waits for room and puts an item into l. It returns false if there is
-// no need for more.
+// enqueue puts an item into l, and waits until there is room for more: not
+// before, as it would come too late for who looks at times. It returns false if
+// there is no need for more.
 func (l *lane[T]) enqueue(it item[T]) bool {
-	if l.put-l.flow.delivered.Load() >= l.limit {
-		if !l.flow.await(l.hub.ctx.Done(), l.put-l.limit+max(1, l.limit/2)) {
+	l.append(it)
+	before := l.put
+	l.put++
+	if before-l.flow.delivered.Load() >= l.limit {
+		if !l.flow.await(l.hub.ctx.Done(), before-l.limit+max(1, l.limit/2)) {
 			return false
 		}
 		l.adapt()
 	}
-	l.append(it)
-	l.put++
 	return true
 }
 
@@ -254,6 +259,8 @@ func (h *hub[T]) take(timer <-chan time.Time) (item[T], arrival) {
 		case <-timer:
 			return item[T]{}, timedOut
 		case <-h.done:
+		case <-h.ctx.Done(): // the same, but in a Broadcast, where the consumer's may never end
+			return item[T]{}, stopped
 		}
 	}
 }
@@ -306,6 +313,8 @@ func (h *hub[T]) over() bool {
 func (h *hub[T]) err() error {
 	f := h.failed.Load()
 	switch {
+	case f == nil && h.parent.Err() == nil:
+		return ended(h.ctx)
 	case f == nil:
 		return ended(h.parent)
 	case f.panicked == nil:

@@ -365,8 +365,8 @@ func (r *rig) run(sink func() error) outcome {
 	return <-done
 }
 
-// requireJoined fails if goroutines of a pipeline are left. Others, such as those
-// of the runtime, come and go.
+// requireJoined fails if goroutines of a pipeline are left. Others, such as
+// those of the runtime, come and go.
 func requireJoined(t *testing.T, before int) {
 	t.Helper()
 	synctest.Wait()

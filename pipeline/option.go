@@ -2,7 +2,8 @@ package pipeline
 
 import "hash/maphash"
 
-// An Option is what a stage or a sink takes, see each of them.
+// An Option is what a stage or a sink takes, see each of them. It panics with
+// one that it does not take, and with any, but without [Workers].
 type Option struct {
 	workers int
 	ordered bool
@@ -27,7 +28,8 @@ func Ordered() Option { return Option{ordered: true} }
 
 // Ahead is [Ordered], and lets the workers be n items ahead of the one that is
 // to be delivered next, that one included. Without it, it is 64, or four times
-// the workers if that is more. Ahead panics if n is less than 1.
+// the workers if that is more. The memory for n items is taken at once. Ahead
+// panics if n is less than 1.
 func Ahead(n int) Option {
 	if n < 1 {
 		panic("pipeline: Ahead of less than 1")

@@ -28,10 +28,12 @@
 // What waits for other items is bounded. A stage with n workers whose calls
 // take longer than some microseconds has taken at most 3n + 2 items from its
 // source beyond the last that it has delivered; with quick calls, at most
-// 4,096; with [Ordered], one more than [Ahead] says; [Buffer], n + 2; the
-// others that have goroutines of their own, like one worker for each. A stage
-// without has taken one. Memory does not grow with the length of a stream;
-// windows and batches hold their items.
+// 4,096, if that is more; with [Ordered], one more than [Ahead] says; [Buffer],
+// n + 2; [Merge] and [Broadcast], like one worker for each stream or sink. A
+// stage without has taken one. Those with a time go on while what they have
+// passed on is used: Batch takes up to twice its size, the others 4,096 items
+// more. Memory does not grow with the length of a stream; windows and batches
+// hold their items.
 //
 // A function is called by several goroutines at the same time only with
 // Workers. None of it is called with a lock held.
@@ -51,7 +53,12 @@
 //
 // When a context ends, whatever waits wakes up, and the sink returns the cause:
 // the error matches that and the context's. A source that waits elsewhere, such
-// as in a read, is waited for.
+// as in a read, is waited for. What is on its way is lost; to end a pipeline
+// without that, end its source, see [Until], and give the sink a context that
+// goes on:
+//
+//	events := pipeline.Until(stop, pipeline.FromChan(ch))
+//	err := pipeline.ForEach(context.WithoutCancel(stop), pipeline.Batch(events, 100, time.Second), insert)
 //
 // A panic in another goroutine is raised again in that of the sink, as a
 // [*PanicError] with its stack, once everything has ended. A call of
@@ -61,7 +68,9 @@
 //
 // Queues that outlive a call, or a process. Slices that are there already, and
 // need no context: a loop is simpler. Calls of which all results are wanted,
-// whatever fails: that is what package gather is for.
+// whatever fails: that is what package gather is for. Times that are part of
+// the items: windows are by arrival. Items that go back to where they came
+// from, as the links of a crawler do: keep a queue of them, and take from that.
 package pipeline
 
 import (
@@ -69,8 +78,13 @@ import (
 	"iter"
 )
 
-// A Stream is a sequence of items and errors. To call it makes one that ends
-// with ctx, and belongs to one goroutine; it goes on after errors, which is for
-// those who write stages. Those who use a Stream take a sink, or a loop over
-// [Stream.All].
+// A Stream is a sequence of items and errors. Those who use one take a sink, or
+// a loop over [Stream.All].
+//
+// Those who write one: it is called once for each use, and what it returns
+// belongs to one goroutine. It yields an item, or an error beside the zero
+// value, and goes on after errors, for stages that handle them. When yield
+// returns false, it returns. When ctx has ended, it yields the error of that,
+// and returns; a stage leaves that to the Stream that it takes from, a source
+// sees to it, which Generate and FromSeq do by themselves.
 type Stream[T any] func(ctx context.Context) iter.Seq2[T, error]

@@ -79,6 +79,9 @@ func (p *pool[A, B]) feed(s Stream[A]) {
 	for v, err := range s(p.hub.ctx) {
 		if limit := p.limit(); seq-p.flow.delivered.Load() >= limit {
 			room := max(1, min(limit/2, p.grain.Load()*int64(p.n)))
+			if p.ring != nil && p.grain.Load() == 1 {
+				room = 1 // no worker waits while it may go on
+			}
 			if !p.flow.await(done, seq-limit+room) {
 				return
 			}
@@ -125,9 +128,11 @@ func (p *pool[A, B]) do(j *job[A], l *lane[B]) bool {
 	}
 	out := item[B]{err: j.err}
 	if j.err == nil {
-		out.value, out.err = p.call(p.hub.ctx, j.value)
+		if out.value, out.err = p.call(p.hub.ctx, j.value); out.err == Drop { //nolint:errorlint // what wraps it is an error
+			out.err = errNoItem
+		}
 	}
-	if out.err != nil && out.err != Drop { //nolint:errorlint // nobody wraps it
+	if out.err != nil && out.err != errNoItem { //nolint:errorlint // nobody wraps it
 		p.halt.begin(j.seq, p.ring != nil)
 	}
 	if p.ring != nil {
@@ -170,7 +175,7 @@ func (p *pool[A, B]) deliver(yield func(B, error) bool) {
 			return
 		case a == noMore:
 			return
-		case it.err == Drop: //nolint:errorlint // nobody wraps it
+		case it.err == errNoItem: //nolint:errorlint // nobody wraps it
 			p.flow.deliver()
 		case !yield(it.value, it.err):
 			return

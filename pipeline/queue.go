@@ -138,7 +138,8 @@ func (q *queue[A]) try(most int, h *hand[A], sleep bool) (took, tell, over bool)
 	if q.head == len(q.jobs) {
 		q.jobs, q.head = q.jobs[:0], 0
 	}
-	return true, q.asleep > 0 && q.head < len(q.jobs), false
+	// Those who sleep may take what it does not come to soon.
+	return true, q.asleep > 0 && (q.head < len(q.jobs) || n > 1), false
 }
 
 // held reports whether somebody has jobs that are not begun. It requires mu.
@@ -152,15 +153,15 @@ func (q *queue[A]) held() bool {
 func (q *queue[A]) sleep(done <-chan struct{}, h *hand[A]) {
 	h.timer.Reset(4 * quick)
 	defer h.timer.Stop()
-	for robbed := false; !robbed; {
-		select {
-		case <-q.work:
-			robbed = true
-		case <-done:
-			robbed = true
-		case <-h.timer.C:
-			robbed = q.rob()
-			h.timer.Reset(time.Minute)
+	select {
+	case <-q.work:
+	case <-done:
+	case <-h.timer.C:
+		if !q.rob() {
+			select {
+			case <-q.work:
+			case <-done:
+			}
 		}
 	}
 	q.mu.Lock()

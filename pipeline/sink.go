@@ -17,13 +17,16 @@ func (s Stream[T]) All(ctx context.Context) iter.Seq2[T, error] {
 	}
 }
 
-// final returns what a sink returns for the first error: that of ctx, with its
-// cause, if err is its error alone.
+// final returns what a sink returns for the first error, which if ctx has ended
+// matches also the error of that and its cause.
 func final(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+	switch {
+	case err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx)):
+		return err
+	case err == ctx.Err(): //nolint:errorlint // what wraps it tells more
 		return ended(ctx)
 	}
-	return err
+	return &endedError{ended: ended(ctx), cause: err}
 }
 
 // Run takes all items of s and returns the first error.
@@ -100,6 +103,9 @@ func Reduce[T any](ctx context.Context, s Stream[T], f func(context.Context, T, 
 	if o := settle[T]("Reduce", opts); o.workers > 0 {
 		s = Map(Chunk(s, max(16, 2*o.workers)), func(ctx context.Context, vs []T) (T, error) {
 			v, _, err := Reduce(ctx, FromSlice(vs), f)
+			if err == Drop { //nolint:errorlint // what wraps it is an error
+				err = errors.Join(err) // as one it has no meaning here
+			}
 			return v, err
 		}, Workers(o.workers), Ahead(o.ahead))
 	}
@@ -130,17 +136,17 @@ func Chan[T any](ctx context.Context, s Stream[T]) (<-chan T, func() error) {
 	var err error // of the goroutine, until it has ended
 	h.start(func() {
 		defer close(out)
-		for v, e := range s.All(h.ctx) { //nolint:contextcheck // it comes from ctx
+		for v, e := range s(h.ctx) { //nolint:contextcheck // it comes from ctx
 			if e == nil {
 				e = Send(h.ctx, out, v) //nolint:contextcheck // it comes from ctx
 			}
 			switch {
 			case e == nil:
 				continue
-			case ctx.Err() != nil && errors.Is(e, context.Canceled):
+			case !errors.Is(e, context.Canceled) || h.ctx.Err() == nil: // it is not for that it was stopped
+				err = final(ctx, e)
+			case ctx.Err() != nil:
 				err = ended(ctx)
-			case h.ctx.Err() == nil || ctx.Err() != nil: // it was not stopped
-				err = e
 			}
 			return
 		}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"time"
 )
@@ -21,6 +22,9 @@ func FromSlice[T any](items []T) Stream[T] {
 				if !yield(v, nil) {
 					return
 				}
+			}
+			if ctx.Err() != nil {
+				end(ctx, yield)
 			}
 		}
 	}
@@ -60,6 +64,10 @@ func FromSeq2[T any](seq iter.Seq2[T, error]) Stream[T] {
 			for v, err := range seq {
 				if ctx.Err() != nil {
 					break
+				}
+				if err != nil {
+					var zero T
+					v = zero
 				}
 				if !yield(v, err) {
 					return
@@ -149,3 +157,41 @@ func end[T any](ctx context.Context, yield func(T, error) bool) {
 	var zero T
 	yield(zero, ended(ctx))
 }
+
+// Until returns a Stream of the items of s until stop ends: then the context of
+// s does, and when s ends for that, so does the Stream, without an error. All
+// that has come from it goes on through the stages behind: this is how a
+// pipeline is shut down without a loss, where the end of the sink's own context
+// would lose what is in batches and windows. Put it right behind a source; what
+// stages before it have taken from one may be lost. If stop has ended, there
+// are no items.
+func Until[T any](stop context.Context, s Stream[T]) Stream[T] {
+	mustStage("Until", s == nil, stop == nil)
+	return func(ctx context.Context) iter.Seq2[T, error] {
+		return func(yield func(T, error) bool) {
+			if stop.Err() != nil {
+				return
+			}
+			inner, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			canceled := make(chan struct{})
+			unwatch := context.AfterFunc(stop, func() {
+				cancel(errStopped)
+				close(canceled)
+			})
+			defer func() {
+				if !unwatch() {
+					<-canceled
+				}
+			}()
+			s(inner)(func(v T, err error) bool {
+				if err != nil && errors.Is(err, context.Canceled) && context.Cause(inner) == errStopped { //nolint:errorlint // it is as it was given
+					return false
+				}
+				return yield(v, err)
+			})
+		}
+	}
+}
+
+var errStopped = errors.New("pipeline: stopped")

@@ -3,11 +3,14 @@ package pipeline
 import (
 	"context"
 	"iter"
+
+	"github.com/seed4886185c/concert/internal/panics"
 )
 
 // Map returns a Stream of what f makes of the items of s. An item for which f
 // returns [Drop] is left out, any other error takes its place. With [Workers],
-// [Ordered], [Ahead] and [ByKey].
+// [Ordered], [Ahead] and [ByKey]. See [Try] and [Pure] for functions of other
+// forms.
 func Map[A, B any](s Stream[A], f func(context.Context, A) (B, error), opts ...Option) Stream[B] {
 	mustStage("Map", s == nil, f == nil)
 	if o := settle[A]("Map", opts); o.workers > 0 {
@@ -68,13 +71,14 @@ func Filter[T any](s Stream[T], keep func(context.Context, T) (bool, error), opt
 	}, opts...)
 }
 
-// Pure makes a function for [Map] of one that needs no context and cannot fail.
+// Pure makes a function for [Map], or [Filter], of one that needs no context
+// and cannot fail.
 func Pure[A, B any](f func(A) B) func(context.Context, A) (B, error) {
 	mustStage("Pure", false, f == nil)
 	return func(_ context.Context, v A) (B, error) { return f(v), nil }
 }
 
-// Try makes a function for [Map] of one that needs no context.
+// Try makes a function for [Map], or [Filter], of one that needs no context.
 func Try[A, B any](f func(A) (B, error)) func(context.Context, A) (B, error) {
 	mustStage("Try", false, f == nil)
 	return func(_ context.Context, v A) (B, error) { return f(v) }
@@ -269,7 +273,7 @@ func Zip[A, B, C any](a Stream[A], b Stream[B], f func(A, B) C) Stream[C] {
 	mustStage("Zip", a == nil || b == nil, f == nil)
 	return func(ctx context.Context) iter.Seq2[C, error] {
 		return func(yield func(C, error) bool) {
-			next, stop := iter.Pull2(b(ctx))
+			next, stop := iter.Pull2(withStack(b(ctx)))
 			defer stop()
 			var none C
 			a(ctx)(func(v A, err error) bool {
@@ -289,5 +293,18 @@ func Zip[A, B, C any](a Stream[A], b Stream[B], f func(A, B) C) Stream[C] {
 				}
 			})
 		}
+	}
+}
+
+// withStack makes a panic in seq one that has its stack, for who calls it from
+// another goroutine.
+func withStack[T any](seq iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		defer func() {
+			if v := recover(); v != nil {
+				panic(panics.New(v))
+			}
+		}()
+		seq(yield)
 	}
 }

@@ -8,24 +8,26 @@ import (
 )
 
 // Debounce returns a Stream of those items of s after which nothing has come
-// for the time quiet, and of the last. The others are left out. An error is
-// passed on at once. The items are taken in a goroutine of their own. When the
-// context ends, the one that waits is lost.
+// for the time quiet, and of the last, for which it does not wait. The others
+// are left out: all, as long as there is no pause. An error is passed on at
+// once. The items are taken in a goroutine of their own. When the context ends,
+// the one that waits is lost.
 func Debounce[T any](s Stream[T], quiet time.Duration) Stream[T] {
 	mustStage("Debounce", s == nil, false)
 	mustTime("Debounce", quiet)
-	return latest(s, func(came, _ time.Duration) time.Duration { return after(came, quiet) })
+	return latest(s, false, func(came, _ time.Duration) time.Duration { return after(came, quiet) })
 }
 
 // Sample returns a Stream of the last item of s that has come, every so often,
 // if there is a new one, and of the last of all. The others are left out. The
-// time is counted from the first item that comes after one was passed on. An
-// error is passed on at once. The items are taken in a goroutine of their own.
-// When the context ends, the one that waits is lost.
+// time is counted from the first item that comes after one was passed on; if it
+// is over before that has been used, the last that has come until then follows
+// at once. An error is passed on at once. The items are taken in a goroutine of
+// their own. When the context ends, the one that waits is lost.
 func Sample[T any](s Stream[T], every time.Duration) Stream[T] {
 	mustStage("Sample", s == nil, false)
 	mustTime("Sample", every)
-	return latest(s, func(came, due time.Duration) time.Duration {
+	return latest(s, true, func(came, due time.Duration) time.Duration {
 		if due == 0 {
 			return after(came, every)
 		}
@@ -43,15 +45,16 @@ func after(came, d time.Duration) time.Duration {
 
 // latest returns a Stream of those items of s that are the last when they are
 // due. When that is, due says for each item, given when it came and when the
-// one before would have been due, or 0 if there is none.
-func latest[T any](s Stream[T], due func(came, before time.Duration) time.Duration) Stream[T] {
+// one before would have been due, or 0 if there is none. If conflate is set,
+// what has come while one was used counts as one.
+func latest[T any](s Stream[T], conflate bool, due func(came, before time.Duration) time.Duration) Stream[T] {
 	return func(ctx context.Context) iter.Seq2[T, error] {
 		return func(yield func(T, error) bool) {
 			start := time.Now()
 			h := newHub[stamped[T]](ctx)
-			l := h.lane(1, maxUnderWay-1)
+			l := h.lane(maxUnderWay-1, maxUnderWay-1)
 			h.start(func() { l.feed(stamp(s, start)) })
-			h.consume(func() { pick(h, start, due, yield) })
+			h.consume(func() { pick(h, start, conflate, due, yield) })
 		}
 	}
 }
@@ -71,17 +74,26 @@ type stamped[T any] struct {
 }
 
 // pick yields the items of h that are the last when they are due.
-func pick[T any](h *hub[stamped[T]], start time.Time, due func(came, before time.Duration) time.Duration, yield func(T, error) bool) {
+func pick[T any](h *hub[stamped[T]], start time.Time, conflate bool, due func(came, before time.Duration) time.Duration, yield func(T, error) bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	timer.Stop()
 	var last T
 	at := time.Duration(0) // when it is due, or 0 if there is none
+	looks := 0             // how often it looks for what has come while one was used
 	pass := func() bool {
 		at = 0
+		if conflate {
+			looks = 2
+		}
 		return yield(last, nil)
 	}
 	for wanted := true; wanted; {
+		for looks > 0 && h.exhausted() {
+			if looks--; looks > 0 {
+				h.refill()
+			}
+		}
 		it, a := h.take(timer.C)
 		switch {
 		case a == stopped:
@@ -95,16 +107,17 @@ func pick[T any](h *hub[stamped[T]], start time.Time, due func(came, before time
 		case a == timedOut:
 			wanted = pass()
 			continue
-		case it.err != nil:
-			var zero T
-			wanted = yield(zero, it.err)
-			h.handled()
-			continue
-		case at > 0 && it.value.at >= at:
+		case at > 0 && it.value.at >= at && (looks == 0 || it.err != nil):
 			timer.Stop()
 			if wanted = pass(); !wanted {
 				return
 			}
+		}
+		if it.err != nil {
+			var zero T
+			wanted = yield(zero, it.err)
+			h.handled()
+			continue
 		}
 		last = it.value.value
 		if next := due(it.value.at, at); next != at {
@@ -114,7 +127,8 @@ func pick[T any](h *hub[stamped[T]], start time.Time, due func(came, before time
 	}
 }
 
-// A Waiter makes those who call it wait for their turn, such as a rate limiter.
+// A Waiter makes those who call it wait for their turn, such as a rate limiter:
+// one of package ratelimit, or of golang.org/x/time/rate.
 type Waiter interface {
 	Wait(ctx context.Context) error
 }

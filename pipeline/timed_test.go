@@ -148,6 +148,24 @@ func TestLatestOfABusySink(t *testing.T) {
 	})
 }
 
+// A sink that is slower than the samples gets the last that has come.
+func TestSampleOfABusySinkIsFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		live := pipeline.Map(arriving(every(10*time.Millisecond, 6000), time.Hour),
+			func(context.Context, int) (time.Time, error) { return time.Now(), nil })
+		n, start := 0, time.Now()
+		for at, err := range pipeline.Sample(live, 50*time.Millisecond).All(t.Context()) {
+			require.NoError(t, err)
+			if time.Since(start) < time.Minute { // there are new ones
+				require.LessOrEqual(t, time.Since(at), 10*time.Millisecond)
+				n++
+			}
+			time.Sleep(900 * time.Millisecond)
+		}
+		assert.GreaterOrEqual(t, n, 60)
+	})
+}
+
 func TestLatestEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, s := range map[string]pipeline.Stream[int]{
@@ -164,8 +182,8 @@ func TestLatestEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// pacer lets one through at once and then one every so often, and none who would
-// have to wait for longer than its context lasts, as rate limiters do.
+// pacer lets one through at once and then one every so often, and none who
+// would have to wait for longer than its context lasts, as rate limiters do.
 type pacer struct {
 	every time.Duration
 

@@ -16,10 +16,13 @@ type Windowed[T any] struct {
 // Window returns a Stream of the items of s by the time at which they came, in
 // windows of a length that follow each other from the moment on at which the
 // Stream is used. One is passed on when it is over, if there is something in
-// it, and at the end of s. An error is passed on at once. The items are taken
-// in a goroutine of their own, and are all held until their window is over; no
-// two windows share memory. When the context ends, those of the window are
-// lost.
+// it, and at the end of s. An error is passed on at once: before the items that
+// came earlier in its window, which a sink that ends with it does not get. To
+// go on, put [Recover] before.
+//
+// The items are taken in a goroutine of their own, and are all held until their
+// window is over; no two windows share memory. When the context ends, those of
+// the window are lost: see [Until].
 func Window[T any](s Stream[T], every time.Duration) Stream[Windowed[T]] {
 	return windowed("Window", s, every, every)
 }
@@ -39,9 +42,17 @@ func windowed[T any](stage string, s Stream[T], span, every time.Duration) Strea
 	return func(ctx context.Context) iter.Seq2[Windowed[T], error] {
 		return func(yield func(Windowed[T], error) bool) {
 			w := &windows[T]{start: time.Now(), span: span, every: every, end: every}
+			in := stamp(s, w.start)
 			h := newHub[stamped[T]](ctx)
-			l := h.lane(1, maxUnderWay-1)
-			h.start(func() { l.feed(stamp(s, w.start)) })
+			l := h.lane(maxUnderWay-1, maxUnderWay-1)
+			h.start(func() {
+				l.feed(func(ctx context.Context) iter.Seq2[stamped[T], error] {
+					return func(yield func(stamped[T], error) bool) {
+						in(ctx)(yield)
+						w.over = time.Since(w.start)
+					}
+				})
+			})
 			h.consume(func() { w.collect(h, yield) })
 		}
 	}
@@ -54,6 +65,7 @@ type windows[T any] struct {
 	end         time.Duration // of the window that is over next
 	armed       time.Duration // the end for which the timer is set, or 0
 	items       []stamped[T]  // in the order of their times
+	over        time.Duration // when the stream has ended; set before its lane is closed
 }
 
 func (w *windows[T]) collect(h *hub[stamped[T]], yield func(Windowed[T], error) bool) {
@@ -62,26 +74,30 @@ func (w *windows[T]) collect(h *hub[stamped[T]], yield func(Windowed[T], error) 
 	w.arm(timer)
 	for wanted := true; wanted; {
 		it, a := h.take(timer.C)
-		switch {
-		case a == stopped:
+		switch a {
+		case stopped:
 			fail(h, yield)
 			return
-		case a == noMore:
-			if n := len(w.items); n > 0 && w.items[n-1].at >= w.end-w.every {
+		case noMore:
+			for wanted && len(w.items) > 0 && w.over >= w.end {
+				wanted = w.flush(yield)
+			}
+			if n := len(w.items); wanted && n > 0 && w.items[n-1].at >= w.end-w.every {
 				w.flush(yield) // it has not been in one yet
 			}
 			return
-		case a == timedOut:
+		case timedOut:
 			wanted = w.flush(yield)
-		case it.err != nil:
-			wanted = yield(Windowed[T]{}, it.err)
-			h.handled()
-			continue
 		default:
 			for wanted && len(w.items) > 0 && it.value.at >= w.end {
 				wanted = w.flush(yield)
 			}
-			w.add(it.value)
+			if it.err == nil {
+				w.add(it.value)
+				break
+			}
+			wanted = wanted && yield(Windowed[T]{}, it.err)
+			h.handled()
 		}
 		w.arm(timer)
 	}
@@ -133,8 +149,8 @@ type Grouped[K comparable, A any] struct {
 
 // GroupBy returns a Stream of what f makes of the items of each window of s
 // that have the same key: of the zero A and the first, of that and the second,
-// and so on. There are at most max keys in a window; items with further ones
-// are only counted.
+// and so on. There are at most max keys in a window, those that come first;
+// items with further ones are only counted.
 func GroupBy[T any, K comparable, A any](s Stream[Windowed[T]], key func(T) K, max int, f func(A, T) A) Stream[Grouped[K, A]] {
 	mustStage("GroupBy", s == nil, key == nil || f == nil)
 	mustCount("GroupBy", max, 1)

@@ -297,6 +297,25 @@ func TestWindowOfABusySink(t *testing.T) {
 	})
 }
 
+// What comes while a window is used is in the window of its time.
+func TestWindowTakesWhileTheSinkIsBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		windows := 0
+		live := pipeline.Map(arriving(every(time.Second, 60), time.Hour),
+			func(context.Context, int) (time.Time, error) { return time.Now(), nil })
+		for w, err := range pipeline.Window(live, 3*time.Second).All(t.Context()) {
+			require.NoError(t, err)
+			windows++
+			for _, at := range w.Items {
+				require.False(t, at.Before(w.Start))
+				require.True(t, at.Before(w.End))
+			}
+			time.Sleep(10 * time.Second)
+		}
+		assert.Equal(t, 20, windows)
+	})
+}
+
 func TestWindowEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 3500*time.Millisecond, errSpoilt)

@@ -325,8 +325,8 @@ func TestAnItemIsDeliveredWhenItComes(t *testing.T) {
 
 func single(_ context.Context, x int) pipeline.Stream[int] { return pipeline.Of(x) }
 
-// Quick calls and a slow one may be in the same group; what the quick ones before
-// it have made does not wait for it.
+// Quick calls and a slow one may be in the same group; what the quick ones
+// before it have made does not wait for it.
 func TestResultsBeforeASlowCallAreDeliveredAtOnce(t *testing.T) {
 	for name, opts := range map[string][]pipeline.Option{
 		"unordered":  {pipeline.Workers(2)},
