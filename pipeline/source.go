@@ -38,12 +38,16 @@ func FromSeq[T any](seq iter.Seq[T]) Stream[T] {
 	}
 	return func(ctx context.Context) iter.Seq2[T, error] {
 		return func(yield func(T, error) bool) {
+			whole := wholeOf(ctx)
 			for v := range seq {
-				if ctx.Err() != nil {
+				if whole.Err() != nil {
 					break
 				}
 				if !yield(v, nil) {
 					return
+				}
+				if ctx.Err() != nil {
+					break
 				}
 			}
 			if ctx.Err() != nil { // seq may have ended for that
@@ -61,8 +65,9 @@ func FromSeq2[T any](seq iter.Seq2[T, error]) Stream[T] {
 	}
 	return func(ctx context.Context) iter.Seq2[T, error] {
 		return func(yield func(T, error) bool) {
+			whole := wholeOf(ctx)
 			for v, err := range seq {
-				if ctx.Err() != nil {
+				if whole.Err() != nil {
 					break
 				}
 				if err != nil {
@@ -71,6 +76,9 @@ func FromSeq2[T any](seq iter.Seq2[T, error]) Stream[T] {
 				}
 				if !yield(v, err) {
 					return
+				}
+				if ctx.Err() != nil {
+					break
 				}
 			}
 			if ctx.Err() != nil { // seq may have ended for that
@@ -111,8 +119,9 @@ func Generate[T any](f func(ctx context.Context, emit func(T) bool) error) Strea
 	return func(ctx context.Context) iter.Seq2[T, error] {
 		return func(yield func(T, error) bool) {
 			done, wanted := ctx.Done(), true
+			whole := wholeOf(ctx).Done()
 			err := f(ctx, func(v T) bool {
-				wanted = wanted && (isDone(done) || yield(v, nil))
+				wanted = wanted && (isDone(whole) || yield(v, nil))
 				return wanted && !isDone(done)
 			})
 			switch {
@@ -172,7 +181,7 @@ func Until[T any](stop context.Context, s Stream[T]) Stream[T] {
 			if stop.Err() != nil {
 				return
 			}
-			inner, cancel := context.WithCancelCause(ctx)
+			inner, cancel := context.WithCancelCause(context.WithValue(ctx, wholeKey{}, wholeOf(ctx)))
 			defer cancel(nil)
 			canceled := make(chan struct{})
 			unwatch := context.AfterFunc(stop, func() {
@@ -192,6 +201,17 @@ func Until[T any](stop context.Context, s Stream[T]) Stream[T] {
 			})
 		}
 	}
+}
+
+// wholeKey is the key, in the context of a stream within [Until], of that of the
+// whole pipeline, which goes on when the stream has to end.
+type wholeKey struct{}
+
+func wholeOf(ctx context.Context) context.Context {
+	if whole, ok := ctx.Value(wholeKey{}).(context.Context); ok {
+		return whole
+	}
+	return ctx
 }
 
 var errStopped = errors.New("pipeline: stopped")

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -584,4 +586,300 @@ func TestWithoutWorkersFunctionsRunInTheGoroutineOfTheSink(t *testing.T) {
 		return nil
 	}))
 	assert.Equal(t, 300, calls)
+}
+
+// However a burst meets those who fall asleep, each worker gets one of its
+// calls.
+func TestNoCallWaitsBehindASlowOneWhileAWorkerSleeps(t *testing.T) {
+	rounds := 300
+	if testing.Short() || underRace() {
+		rounds = 50
+	}
+	for _, n := range []int{2, 4} {
+		for _, pause := range []time.Duration{40 * time.Microsecond, time.Second} { // as their timers fire, and later
+			t.Run(fmt.Sprintf("n=%d/pause=%v", n, pause), func(t *testing.T) {
+				for range rounds {
+					synctest.Test(t, func(t *testing.T) {
+						source := pipeline.Generate(func(_ context.Context, emit func(time.Duration) bool) error {
+							for range 2000 {
+								emit(0)
+							}
+							time.Sleep(pause)
+							for range n {
+								emit(time.Second)
+							}
+							time.Sleep(time.Minute) // the end would wake them
+							return nil
+						})
+						start := time.Now()
+						var last atomic.Int64
+						require.NoError(t, pipeline.ForEach(t.Context(), source, func(_ context.Context, d time.Duration) error {
+							if d > 0 {
+								time.Sleep(d)
+								last.Store(int64(time.Since(start)))
+							}
+							return nil
+						}, pipeline.Workers(n)))
+						require.Less(t, time.Duration(last.Load()), pause+1500*time.Millisecond)
+					})
+				}
+			})
+		}
+	}
+}
+
+// A timer that fires again and again would keep this busy for ever.
+func TestWhoWaitsSetsNoTimers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const years = 100 * 365 * 24 * time.Hour
+		open := make(chan int)
+		for name, s := range map[string]pipeline.Stream[int]{
+			"workers":  pipeline.Map(pipeline.FromChan(open), same, pipeline.Workers(3)),
+			"ordered":  pipeline.Map(pipeline.FromChan(open), same, pipeline.Workers(3), pipeline.Ordered()),
+			"by key":   pipeline.Map(pipeline.FromChan(open), same, pipeline.Workers(3), pipeline.ByKey(func(x int) int { return x })),
+			"flat map": pipeline.FlatMap(pipeline.FromChan(open), single, pipeline.Workers(3)),
+			"buffer":   pipeline.Buffer(pipeline.FromChan(open), 3),
+			"batch":    pipeline.Map(pipeline.Batch(pipeline.FromChan(open), 3, 1), func(context.Context, []int) (int, error) { return 0, nil }),
+			"window":   pipeline.Map(pipeline.Window(pipeline.FromChan(open), 1), func(context.Context, pipeline.Windowed[int]) (int, error) { return 0, nil }),
+			"debounce": pipeline.Debounce(pipeline.FromChan(open), 1),
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), years)
+			assert.ErrorIs(t, pipeline.Run(ctx, s), context.DeadlineExceeded, name)
+			cancel()
+		}
+	})
+}
+
+// While one call takes long, the others go on as far as Ahead lets them.
+func TestAheadIsUsedToItsEnd(t *testing.T) {
+	for _, c := range []struct{ workers, ahead int }{{2, 4}, {4, 4}, {4, 8}, {4, 64}, {8, 8}} {
+		t.Run(fmt.Sprintf("n=%d/ahead=%d", c.workers, c.ahead), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				slow := max(1, min(c.ahead/2, c.workers)-1)
+				n := slow + c.ahead
+				start := time.Now()
+				var done atomic.Int64
+				require.NoError(t, pipeline.ForEach(t.Context(), numbers(n), func(_ context.Context, x int) error {
+					if x == slow {
+						time.Sleep(time.Hour)
+						return nil
+					}
+					time.Sleep(time.Second)
+					if time.Since(start) < time.Hour {
+						done.Add(1)
+					}
+					return nil
+				}, pipeline.Workers(c.workers), pipeline.Ahead(c.ahead)))
+				assert.EqualValues(t, n-1, done.Load())
+			})
+		})
+	}
+}
+
+// Several errors may be on their way at once; what is behind the first of them
+// waits for that.
+func TestOrderedCallsNothingBehindAnUnhandledError(t *testing.T) {
+	takes := map[int]time.Duration{0: 10, 3: 2, 5: 3, 9: 1} // s; 3 and then 5 fail, with 4 behind 0
+	for range 30 {                                          // the keys share workers at random
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			unhandled := map[int]bool{}
+			s := pipeline.Map(numbers(20), func(_ context.Context, x int) (int, error) {
+				mu.Lock()
+				for bad := range unhandled {
+					assert.Less(t, x, bad, "called before the error is handled")
+				}
+				mu.Unlock()
+				time.Sleep(takes[x] * time.Second)
+				if x != 3 && x != 5 && x != 9 {
+					return x, nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				unhandled[x] = true
+				return x, numbered(x)
+			}, pipeline.Workers(8), pipeline.Ordered(), pipeline.ByKey(func(x int) int {
+				if x%2 == 1 {
+					return x
+				}
+				return 0
+			}))
+			next := 0
+			for x, err := range s(t.Context()) {
+				if bad, ok := err.(numbered); ok { //nolint:errorlint // it is one, or nil
+					time.Sleep(time.Minute)
+					x = int(bad)
+					mu.Lock()
+					delete(unhandled, x)
+					mu.Unlock()
+				}
+				require.Equal(t, next, x)
+				next++
+			}
+			assert.Equal(t, 20, next)
+		})
+	}
+}
+
+// spin takes some nanoseconds.
+func spin(n int) {
+	for range n {
+		runtime.KeepAlive(n)
+	}
+}
+
+// The consumer falls asleep at the very moment at which the one item comes that
+// there is: nothing else would wake it.
+func TestNoWakeUpIsLost(t *testing.T) {
+	rounds := 100_000
+	if testing.Short() || underRace() {
+		rounds = 5_000
+	}
+	for name, stage := range map[string]func(pipeline.Stream[int]) pipeline.Stream[int]{
+		"buffer": func(s pipeline.Stream[int]) pipeline.Stream[int] { return pipeline.Buffer(s, 1) },
+		"merge": func(s pipeline.Stream[int]) pipeline.Stream[int] {
+			return pipeline.Merge(append(slices.Repeat([]pipeline.Stream[int]{pipeline.Of[int]()}, 50), s)...)
+		},
+		"workers": func(s pipeline.Stream[int]) pipeline.Stream[int] { return pipeline.Map(s, same, pipeline.Workers(2)) },
+		"ordered": func(s pipeline.Stream[int]) pipeline.Stream[int] {
+			return pipeline.Map(s, same, pipeline.Workers(2), pipeline.Ordered())
+		},
+		"flat map in order": func(s pipeline.Stream[int]) pipeline.Stream[int] {
+			return pipeline.FlatMap(s, single, pipeline.Workers(2), pipeline.Ordered())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // in which a hang is noticed
+				ch, next := make(chan int), make(chan struct{}, 1)
+				go func() {
+					defer close(ch)
+					for i := range rounds {
+						ch <- i
+						<-next
+						spin(i % 97 * 5)
+					}
+				}()
+				n := 0
+				for _, err := range stage(pipeline.FromChan(ch)).All(t.Context()) {
+					require.NoError(t, err)
+					n++
+					next <- struct{}{}
+				}
+				assert.Equal(t, rounds, n)
+			})
+		})
+	}
+}
+
+// endOfMany uses a Merge of many streams of which all but one have ended, again
+// and again, and ends that while the consumer looks at them.
+func endOfMany(t *testing.T, rounds int, use func(pipeline.Stream[int]), end func(yield func(int, error) bool)) {
+	t.Helper()
+	const many = 200
+	for i := range rounds {
+		var ended atomic.Int64
+		ss := slices.Repeat([]pipeline.Stream[int]{func(context.Context) iter.Seq2[int, error] {
+			return func(func(int, error) bool) { ended.Add(1) }
+		}}, many)
+		ss[0] = func(context.Context) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				for ended.Load() < many-1 {
+					runtime.Gosched()
+				}
+				if yield(1, nil) { // wakes the consumer
+					spin(i * 37 % 20_000)
+					end(yield)
+				}
+			}
+		}
+		use(pipeline.Merge(ss...))
+	}
+}
+
+func TestWhatComesAsTheConsumerFallsAsleep(t *testing.T) {
+	rounds := 600
+	if testing.Short() || underRace() {
+		rounds = 100
+	}
+	t.Run("the last item", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			endOfMany(t, rounds, func(s pipeline.Stream[int]) {
+				n, err := pipeline.Count(t.Context(), s)
+				require.NoError(t, err)
+				require.Equal(t, 2, n)
+			}, func(yield func(int, error) bool) { yield(2, nil) })
+		})
+	})
+	t.Run("a failure", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			endOfMany(t, rounds, func(s pipeline.Stream[int]) {
+				require.ErrorIs(t, pipeline.Run(t.Context(), s), pipeline.ErrGoexit)
+			}, func(func(int, error) bool) { runtime.Goexit() })
+		})
+	})
+	t.Run("the end of the context", func(t *testing.T) { // after which the stream ends, and does not tell
+		var ctx *plainContext
+		endOfMany(t, rounds, func(s pipeline.Stream[int]) {
+			ctx = &plainContext{Context: t.Context(), done: make(chan struct{})}
+			require.ErrorIs(t, pipeline.Run(ctx, s), context.Canceled)
+		}, func(func(int, error) bool) { close(ctx.done) })
+	})
+}
+
+// plainContext is one that is not of package context, so that others learn
+// later that it has ended.
+type plainContext struct {
+	context.Context //nolint:containedctx // that is what it is
+
+	done chan struct{}
+}
+
+func (c *plainContext) Done() <-chan struct{} { return c.done }
+
+func (c *plainContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+func (*plainContext) Value(any) any { return nil }
+
+// The one worker that there is fails as the consumer falls asleep.
+func TestAFailureAsTheConsumerFallsAsleep(t *testing.T) {
+	rounds := 5000
+	if testing.Short() || underRace() {
+		rounds = 500
+	}
+	for name, opts := range map[string][]pipeline.Option{
+		"unordered": {pipeline.Workers(1)},
+		"ordered":   {pipeline.Workers(1), pipeline.Ordered()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				for i := range rounds {
+					var delivered atomic.Bool
+					s := pipeline.Map(numbers(2), func(_ context.Context, x int) (int, error) {
+						if x == 1 {
+							for !delivered.Load() {
+								runtime.Gosched()
+							}
+							spin(i * 7 % 500)
+							runtime.Goexit()
+						}
+						return x, nil
+					}, opts...)
+					var last error
+					for _, err := range s.All(t.Context()) {
+						last = err
+						delivered.Store(true)
+						spin(i * 31 % 1000)
+					}
+					require.ErrorIs(t, last, pipeline.ErrGoexit)
+				}
+			})
+		})
+	}
 }

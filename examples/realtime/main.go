@@ -17,7 +17,7 @@
 // of [pipeline.Window] and [pipeline.GroupBy], the other of [pipeline.Sliding] and
 // [pipeline.Debounce]; [pipeline.SkipErrors] for events and [pipeline.Recover] for
 // the source, so that neither takes away what came before (in realtime.go);
-// [pipeline.Generate] for a source that waits for others and can be stopped (in
+// [pipeline.Until] and [pipeline.Generate] for a source that can be stopped (in
 // source.go); [pipeline.Ticks] as the clock of a server (in demo.go). When to
 // connect again is what package retry decides.
 package main

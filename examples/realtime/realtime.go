@@ -67,7 +67,7 @@ type monitor struct {
 // source is told that ctx has ended: the windows end because there is no more, and
 // not without what is in them.
 func (m *monitor) run(ctx context.Context, read source) error {
-	events := pipeline.Recover(until(ctx, read), m.fail)
+	events := pipeline.Recover(pipeline.Until(ctx, pipeline.Generate(read)), m.fail)
 	counted := pipeline.Tap(events, func(event) { m.read++ })
 	orders := pipeline.Map(counted, pipeline.SkipErrors(pipeline.Try(parse), m.reject))
 	err := pipeline.Broadcast(context.WithoutCancel(ctx), orders, m.byRegion, m.watchFailures)

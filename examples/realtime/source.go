@@ -25,22 +25,6 @@ type event struct {
 // ctx ends.
 type source func(ctx context.Context, emit func(event) bool) error
 
-// until returns the events of a source. When stop ends, there are no more: that is
-// no error, as the end of the pipeline's own context is, so that those that have
-// been read still go through all stages.
-func until(stop context.Context, read source) pipeline.Stream[event] {
-	return pipeline.Generate(func(ctx context.Context, emit func(event) bool) error {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(stop, cancel)()
-		err := read(ctx, emit)
-		if stop.Err() != nil {
-			return nil
-		}
-		return err
-	})
-}
-
 // fromLines reads an event from each line. A read cannot be interrupted: it has a
 // goroutine, which stays behind until r has one more line, or its end.
 func fromLines(r io.Reader) source {

@@ -36,12 +36,12 @@ func TestReadEvents(t *testing.T) {
 }
 
 func TestFromLines(t *testing.T) {
-	got, err := pipeline.Collect(t.Context(), until(t.Context(), fromLines(strings.NewReader("a\nb\n\nc"))))
+	got, err := pipeline.Collect(t.Context(), pipeline.Until(t.Context(), pipeline.Generate(fromLines(strings.NewReader("a\nb\n\nc")))))
 	require.NoError(t, err)
 	assert.Equal(t, []event{{"1", "a"}, {"2", "b"}, {"3", ""}, {"4", "c"}}, got)
 
 	broken := errors.New("broken")
-	got, err = pipeline.Collect(t.Context(), until(t.Context(), fromLines(io.MultiReader(strings.NewReader("a\n"), iotest.ErrReader(broken)))))
+	got, err = pipeline.Collect(t.Context(), pipeline.Until(t.Context(), pipeline.Generate(fromLines(io.MultiReader(strings.NewReader("a\n"), iotest.ErrReader(broken))))))
 	require.ErrorIs(t, err, broken)
 	assert.Len(t, got, 1)
 }
@@ -54,12 +54,12 @@ func TestFromLines_stopped(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		go io.WriteString(writer, "a\n")
-		got, err := pipeline.Collect(t.Context(), until(ctx, fromLines(reader)))
+		got, err := pipeline.Collect(t.Context(), pipeline.Until(ctx, pipeline.Generate(fromLines(reader))))
 		require.NoError(t, err)
 		assert.Equal(t, []event{{"1", "a"}}, got)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		got, err := pipeline.Collect(t.Context(), pipeline.Take(until(t.Context(), fromLines(strings.NewReader("a\nb\nc\n"))), 1))
+		got, err := pipeline.Collect(t.Context(), pipeline.Take(pipeline.Until(t.Context(), pipeline.Generate(fromLines(strings.NewReader("a\nb\nc\n")))), 1))
 		require.NoError(t, err)
 		assert.Len(t, got, 1)
 	})
@@ -126,7 +126,7 @@ func TestFromServer(t *testing.T) {
 					breaks++
 					waited += delay
 				})
-				got, err := pipeline.Collect(t.Context(), until(t.Context(), read))
+				got, err := pipeline.Collect(t.Context(), pipeline.Until(t.Context(), pipeline.Generate(read)))
 				if test.err == "" {
 					require.NoError(t, err)
 				} else {
@@ -151,7 +151,7 @@ func TestFromServer_breaksAlways(t *testing.T) {
 		start := time.Now()
 		network := &answers{streaming("data: a\n\n")}
 		read := fromServer(&http.Client{Transport: network}, "http://shop", func(error, time.Duration) {})
-		n, err := pipeline.Count(t.Context(), pipeline.Tap(until(ctx, read), func(event) {
+		n, err := pipeline.Count(t.Context(), pipeline.Tap(pipeline.Until(ctx, pipeline.Generate(read)), func(event) {
 			if time.Since(start) > time.Minute {
 				cancel()
 			}
