@@ -78,7 +78,7 @@ func (b *Bus[T]) Publish(ctx context.Context, subject string, v T) error {
 	switch {
 	case len(full) == 0:
 		return err
-	case handledBy(ctx, b):
+	case handledBy(ctx, &b.account):
 		return ErrReentrant
 	}
 	return cmp.Or(err, wait(ctx, m, full...))
@@ -124,7 +124,7 @@ func (b *Bus[T]) Close(ctx context.Context) error {
 	for _, t := range topics {
 		t.close()
 	}
-	if handledBy(ctx, b) {
+	if handledBy(ctx, &b.account) {
 		return ErrReentrant
 	}
 	var ended error
@@ -151,7 +151,7 @@ func (b *Bus[T]) acquire(pattern string) (*node[T], error) {
 	n.users++
 	if n.topic == nil {
 		n.topic = newTopic[Message[T]]("NewBus", b.capacity, b.opts)
-		n.topic.scope, n.topic.account = b, &b.account
+		n.topic.account = &b.account
 		n.topic.unused = func() { b.prune(n) }
 	}
 	return n, nil

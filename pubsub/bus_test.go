@@ -365,13 +365,17 @@ func TestBusForgetsPatternsThatNobodyWantsAnyMore(t *testing.T) {
 				kept := busSubscribe(t, b, "orders.>", pubsub.DropOldest)
 				end(t.Context(), b, patterns[0]) // what is made once
 				objects, goroutines := busLive()
+				patterns := patterns
+				if !strings.HasPrefix(name, "Stop") {
+					patterns = patterns[:n/5] // they take longer
+				}
 				for _, pattern := range patterns {
 					end(t.Context(), b, pattern)
 				}
 				synctest.Wait()
 				objectsAfter, goroutinesAfter := busLive()
 				assert.Equal(t, goroutines, goroutinesAfter)
-				assert.Less(t, objectsAfter, objects+n/10)
+				assert.Less(t, objectsAfter, objects+uint64(len(patterns)/10))
 				require.NoError(t, b.Publish(t.Context(), "orders.x", 42))
 				require.NoError(t, b.Close(t.Context()))
 				for m, err := range kept.All() {

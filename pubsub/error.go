@@ -102,7 +102,8 @@ func (l *errlog) all() []error {
 	return append(errs, l.last...)
 }
 
-// An account is what topics of a Bus have in common.
+// An account is what a Topic has of its own, and those of a Bus in common. A
+// handler must not wait for what belongs to the same.
 type account struct {
 	errs  errlog       // of handlers
 	added atomic.Int64 // subscriptions so far

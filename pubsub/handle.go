@@ -83,25 +83,24 @@ func (s *Subscription[T]) exit() {
 	}
 }
 
-// A handlerContext is what a handler is called with. It tells whose handler
-// that is.
+// A handlerContext is what a handler is called with. It has a value for the
+// account of its Topic or Bus.
 type handlerContext struct {
 	context.Context //nolint:containedctx // it is one
 
-	scope any
+	account *account
 }
 
-type scopeKey struct{ scope any }
-
 func (c handlerContext) Value(key any) any { //nolint:ireturn // as context has it
-	if k, ok := key.(scopeKey); ok && k.scope == c.scope {
+	if key == any(c.account) {
 		return true
 	}
 	return c.Context.Value(key)
 }
 
-// handledBy reports whether ctx is that of a handler of scope.
-func handledBy(ctx context.Context, scope any) bool { return ctx.Value(scopeKey{scope}) != nil }
+// handledBy reports whether ctx is that of a handler of the Topic, or Bus, that
+// the account is of.
+func handledBy(ctx context.Context, a *account) bool { return ctx.Value(a) != nil }
 
 // stops has, for each goroutine that waits in Stop, the goroutine of the
 // handler for which it waits.

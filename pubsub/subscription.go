@@ -116,7 +116,7 @@ func (t *Topic[T]) subscription(opts []SubOption) *Subscription[T] {
 func (s *Subscription[T]) begin(parent context.Context, h Handler[T]) {
 	ctx, cancel := context.WithCancel(parent)
 	s.handle, s.done = h, make(chan struct{})
-	s.ctx, s.cancel = handlerContext{ctx, s.topic.scope}, cancel
+	s.ctx, s.cancel = handlerContext{ctx, s.topic.account}, cancel
 }
 
 // add reports whether s gets events.

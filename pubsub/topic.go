@@ -18,7 +18,6 @@ type Topic[T any] struct {
 	replay   uint64
 	after    time.Duration
 	slow     func(SlowEvent)
-	scope    any    // what a handler must not wait for: the Topic, or its Bus
 	unused   func() // called when a subscription has ended, or is nil
 	*account
 
@@ -53,7 +52,7 @@ type Topic[T any] struct {
 // What the last capacity events refer to is held until others take their place.
 func New[T any](capacity int, opts ...TopicOption) *Topic[T] {
 	t := newTopic[T]("New", capacity, opts)
-	t.scope, t.account = t, &account{}
+	t.account = &account{}
 	return t
 }
 
@@ -96,7 +95,7 @@ func (t *Topic[T]) Publish(ctx context.Context, v T) error {
 	if done, err := t.offer(v, nil); done {
 		return err
 	}
-	if handledBy(ctx, t.scope) {
+	if handledBy(ctx, t.account) {
 		return ErrReentrant
 	}
 	for range patience {
@@ -231,7 +230,7 @@ func (t *Topic[T]) idle() bool {
 // same.
 func (t *Topic[T]) Close(ctx context.Context) error {
 	t.close()
-	if handledBy(ctx, t.scope) {
+	if handledBy(ctx, t.account) {
 		return ErrReentrant
 	}
 	err := t.drain(ctx)

@@ -863,7 +863,25 @@ func TestTopicCloseWaitsForCallsOfTheEnded(t *testing.T) {
 	}
 }
 
-// That holds for the one call of Once, too.
+// Each event is handled or counted as missed, whenever Close is cut short.
+func TestTopicCloseEndsEarlyUnderRace(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 1000 {
+		for _, overflow := range []pubsub.Overflow{pubsub.Block, pubsub.DropOldest, pubsub.DropNewest} {
+			topic := pubsub.New[int](1 + i%3)
+			calls := 0
+			s := topic.Handle(func(context.Context, int) error { calls++; return nil }, overflow)
+			n := 5 + i%20
+			requirePublished(t, topic, topicCount(0, n)...)
+			_ = topic.Close(ended)
+			require.NoError(t, topic.Close(t.Context()))
+			require.Equal(t, n, calls+int(s.Missed()), "%d", overflow)
+		}
+	}
+}
+
+// The call of Once ends with the context of Close, too.
 func TestTopicCloseEndsTheCallOfOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		topic := pubsub.New[int](5)

@@ -11,7 +11,7 @@ import (
 func wait[T any](ctx context.Context, v T, topics ...*Topic[T]) (err error) {
 	var few [1]*waiter[T]
 	waiters := few[:0]
-	a := topics[0].alarm()
+	a := newAlarm(topics)
 	defer func() {
 		a.stop()
 		for i, w := range waiters { // there are some if the function of OnSlow did not return
@@ -35,7 +35,7 @@ func wait[T any](ctx context.Context, v T, topics ...*Topic[T]) (err error) {
 	}
 	for i, t := range topics {
 		if w := waiters[i]; w != nil {
-			e := t.await(ctx, w, &a)
+			e := t.await(ctx, w, a)
 			err = cmp.Or(err, e)
 			waiters[i] = nil
 			*w = waiter[T]{ready: w.ready}
@@ -46,7 +46,7 @@ func wait[T any](ctx context.Context, v T, topics ...*Topic[T]) (err error) {
 }
 
 // await waits until w, which is in the line, has had its turn, or ctx ends.
-func (t *Topic[T]) await(ctx context.Context, w *waiter[T], a *alarm) error {
+func (t *Topic[T]) await(ctx context.Context, w *waiter[T], a *alarm[T]) error {
 	for {
 		select {
 		case <-w.ready:
@@ -59,9 +59,7 @@ func (t *Topic[T]) await(ctx context.Context, w *waiter[T], a *alarm) error {
 			return w.err
 		case <-a.rings:
 			a.rings = nil
-			if s := t.gating.Load(); s != nil {
-				t.slow(SlowEvent{Name: s.name(), Queued: s.Len(), Blocked: time.Since(a.set)})
-			}
+			a.tell()
 		}
 	}
 }
@@ -74,21 +72,33 @@ func (t *Topic[T]) leave(w *waiter[T]) bool {
 }
 
 // An alarm rings when OnSlow says so, if it does.
-type alarm struct {
-	set   time.Time
-	timer *time.Timer
-	rings <-chan time.Time
+type alarm[T any] struct {
+	topics []*Topic[T] // for which the publisher waits
+	set    time.Time
+	timer  *time.Timer
+	rings  <-chan time.Time
 }
 
-func (t *Topic[T]) alarm() alarm {
-	if t.slow == nil {
-		return alarm{}
+func newAlarm[T any](topics []*Topic[T]) *alarm[T] {
+	a := &alarm[T]{topics: topics}
+	if topics[0].slow != nil {
+		a.set, a.timer = time.Now(), time.NewTimer(topics[0].after)
+		a.rings = a.timer.C
 	}
-	timer := time.NewTimer(t.after)
-	return alarm{set: time.Now(), timer: timer, rings: timer.C}
+	return a
 }
 
-func (a *alarm) stop() {
+// tell tells of one of the subscriptions that are too far behind.
+func (a *alarm[T]) tell() {
+	for _, t := range a.topics {
+		if s := t.gating.Load(); s != nil {
+			t.slow(SlowEvent{Name: s.name(), Queued: s.Len(), Blocked: time.Since(a.set)})
+			return
+		}
+	}
+}
+
+func (a *alarm[T]) stop() {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
