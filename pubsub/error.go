@@ -97,7 +97,7 @@ func (l *errlog) all() []error {
 	defer l.mu.Unlock()
 	errs := slices.Clone(l.first)
 	if l.dropped > 0 {
-		errs = append(errs, fmt.Errorf("pubsub: and %d more errors", l.dropped))
+		errs = append(errs, fmt.Errorf("pubsub: %d more errors, not kept", l.dropped))
 	}
 	return append(errs, l.last...)
 }

@@ -1,14 +1,12 @@
 package pubsub
 
-import "sync/atomic"
-
 // A ring holds the last events that were put into it, size of them. The
 // position of an event is how many there were before it.
 type ring[T any] struct {
 	size  int
-	slots []T           // grows up to size, and then is written over
-	next  int           // the slot of the next event, from then on
-	head  atomic.Uint64 // its position
+	slots []T    // grows up to size, and then is written over
+	next  int    // the slot of the next event, from then on
+	head  uint64 // its position
 }
 
 func (r *ring[T]) put(v T) {
@@ -20,7 +18,7 @@ func (r *ring[T]) put(v T) {
 			r.next = 0
 		}
 	}
-	r.head.Store(r.head.Load() + 1)
+	r.head++
 }
 
 // copy copies the events from a position on into dst, which has no room for

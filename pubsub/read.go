@@ -19,7 +19,7 @@ func (s *Subscription[T]) read() (v T, missed uint64, ok bool) {
 		if at == gone || !s.cursor.CompareAndSwap(at, at+1) {
 			return v, 0, false
 		}
-		if s.options.overflow == DropOldest && s.ring.head.Load()-at > s.topic.capacity {
+		if s.options.overflow == DropOldest && s.topic.head.Load()-at > s.topic.capacity {
 			s.unread(at)
 			continue
 		}
@@ -37,7 +37,9 @@ func (s *Subscription[T]) read() (v T, missed uint64, ok bool) {
 func (s *Subscription[T]) unread(at uint64) {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
-	s.cursor.CompareAndSwap(at+1, at) // or it has ended
+	if !s.cursor.CompareAndSwap(at+1, at) { // it has ended, and counted what comes after this one
+		s.missed++
+	}
 	s.batch, s.next = s.batch[:0], 0
 }
 
@@ -46,13 +48,9 @@ func (s *Subscription[T]) unread(at uint64) {
 func (s *Subscription[T]) fetch() (missed uint64, ok bool) {
 	t := s.topic
 	for try := 0; ; try++ {
-		at := s.cursor.Load()
-		if at != gone && try < patience && s.ring.head.Load() == at {
-			runtime.Gosched()
-			continue
-		}
 		t.mu.Lock()
-		if at = s.cursor.Load(); at == gone {
+		at := s.cursor.Load()
+		if at == gone {
 			t.mu.Unlock()
 			return 0, false
 		}
@@ -69,11 +67,15 @@ func (s *Subscription[T]) fetch() (missed uint64, ok bool) {
 			s.end(err, false)
 			return 0, false
 		}
+		if try < patience {
+			t.mu.Unlock()
+			runtime.Gosched()
+			continue
+		}
 		clear(s.batch[:cap(s.batch)]) // what they refer to is not held longer than need be
 		t.parked.add(s)
 		t.mu.Unlock()
 		<-s.woken
-		try = patience
 	}
 }
 
@@ -95,7 +97,7 @@ func (s *Subscription[T]) skip(at uint64) uint64 {
 // copy copies the events from at on, up to the next gap, and reports whether
 // there are any.
 func (s *Subscription[T]) copy(at uint64) bool {
-	to := s.ring.head.Load()
+	to := s.ring.head
 	if len(s.gaps) > 0 {
 		to = s.gaps[0].at
 	}
@@ -128,7 +130,10 @@ func (s *Subscription[T]) end(err error, stop bool) {
 
 // abandon ends the subscription, and counts what it has not read as missed.
 func (s *Subscription[T]) abandon() {
-	s.finish(true, func(at uint64) { s.missed += s.ring.head.Load() - at })
+	s.finish(true, func(at uint64) {
+		s.missed += s.ring.head - at
+		s.abandoned = true
+	})
 }
 
 // finish ends the subscription, calls note with the cursor and mu held, and

@@ -136,6 +136,43 @@ func TestStopInsideItsHandler(t *testing.T) {
 	}
 }
 
+// Stop inside a filter does not wait either, and the handler is called no more.
+func TestStopInsideItsFilter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		topic := pubsub.New[int](8)
+		var s *pubsub.Subscription[int]
+		var got []int
+		s = topic.Handle(func(_ context.Context, v int) error { got = append(got, v); return nil }, pubsub.Filter(func(v int) bool {
+			if v == 2 {
+				s.Stop()
+			}
+			return true
+		}))
+		requirePublished(t, topic, 1, 2, 3)
+		synctest.Wait()
+		assert.Equal(t, []int{1}, got)
+		require.NoError(t, topic.Close(t.Context()))
+	})
+}
+
+// A filter that is called when the context of Close ends makes no difference: its
+// event is missed, and the handler is called no more.
+func TestStopByCloseDuringAFilter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		topic := pubsub.New[int](8)
+		calls := 0
+		s := topic.Handle(func(context.Context, int) error { calls++; return nil },
+			pubsub.Filter(func(int) bool { time.Sleep(time.Hour); return true }))
+		requirePublished(t, topic, 1, 2, 3)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		require.ErrorIs(t, topic.Close(ctx), context.DeadlineExceeded)
+		require.NoError(t, topic.Close(t.Context()))
+		assert.Zero(t, calls)
+		assert.EqualValues(t, 3, s.Missed())
+	})
+}
+
 // A handler that was ended by Goexit, and goes on in another goroutine, stops
 // itself without waiting, too.
 func TestStopInsideItsHandlerAfterGoexit(t *testing.T) {

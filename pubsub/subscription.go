@@ -36,19 +36,20 @@ type Subscription[T any] struct {
 	next  int
 
 	// Guarded by the Topic's mu.
-	handle  Handler[T]      // nil for All
-	ctx     context.Context //nolint:containedctx // that of the handler
-	cancel  context.CancelFunc
-	out     chan T        // of C
-	done    chan struct{} // closed when the goroutine that calls handle has ended
-	unwatch func() bool   // no longer look at the context of Subscribe
-	group   *group[T]     // nil if it gets no more events
-	index   int           // there
-	place   place[T]
-	err     error // why it has ended
-	missed  uint64
-	gaps    []gap // what it has missed by DropNewest, or Disconnect
-	full    bool  // it gets no more events
+	handle    Handler[T]      // nil for All
+	ctx       context.Context //nolint:containedctx // that of the handler
+	cancel    context.CancelFunc
+	out       chan T        // of C
+	done      chan struct{} // closed when the goroutine that calls handle has ended
+	unwatch   func() bool   // no longer look at the context of Subscribe
+	group     *group[T]     // nil if it gets no more events
+	index     int           // there
+	place     place[T]
+	err       error // why it has ended
+	missed    uint64
+	gaps      []gap // what it has missed by DropNewest, or Disconnect
+	full      bool  // it gets no more events
+	abandoned bool  // it was ended by Close, which had no time
 }
 
 // gone is the cursor of a subscription that has ended.
@@ -132,7 +133,7 @@ func (t *Topic[T]) add(s *Subscription[T]) bool {
 		return false
 	}
 	s.ring = &t.ring
-	head := t.ring.head.Load()
+	head := t.ring.head
 	start := head - min(head, t.replay)
 	switch s.options.overflow {
 	case Block:
@@ -140,6 +141,7 @@ func (t *Topic[T]) add(s *Subscription[T]) bool {
 		t.limit = min(t.limit, start+t.capacity)
 	case DropOldest:
 		t.dropping.add(s)
+		t.head.Store(head)
 	default:
 		t.queued.add(s)
 		s.ring = &ring[T]{size: int(t.capacity)}
@@ -162,7 +164,7 @@ func (s *Subscription[T]) put(v T) {
 	if s.full {
 		return
 	}
-	head := s.ring.head.Load()
+	head := s.ring.head
 	if head-s.cursor.Load() < s.topic.capacity {
 		s.ring.put(v)
 		return
@@ -292,7 +294,7 @@ func (s *Subscription[T]) Len() int {
 	if at == gone {
 		return 0
 	}
-	return int(min(s.ring.head.Load()-at, s.topic.capacity)) //nolint:gosec // the capacity was an int
+	return int(min(s.ring.head-at, s.topic.capacity)) //nolint:gosec // the capacity was an int
 }
 
 // lag returns how many of the events from a position on are lost.
@@ -300,7 +302,7 @@ func (s *Subscription[T]) lag(at uint64) uint64 {
 	if at == gone || s.options.overflow != DropOldest {
 		return 0
 	}
-	n := s.ring.head.Load() - at
+	n := s.ring.head - at
 	return n - min(n, s.topic.capacity)
 }
 
@@ -318,12 +320,21 @@ func (s *Subscription[T]) reason() error {
 
 func (s *Subscription[T]) name() string { return nameOf(s.options.name, s.number) }
 
-// wants reports whether all filters let v pass.
+// wants reports whether all filters let v pass, and none has stopped the
+// subscription.
 func (s *Subscription[T]) wants(v T) bool {
 	for _, keep := range s.filters {
 		if !keep(v) {
 			return false
 		}
 	}
-	return true
+	if len(s.filters) == 0 || s.cursor.Load() != gone {
+		return true
+	}
+	s.topic.mu.Lock()
+	defer s.topic.mu.Unlock()
+	if s.abandoned {
+		s.missed++
+	}
+	return false
 }

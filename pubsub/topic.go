@@ -31,6 +31,10 @@ type Topic[T any] struct {
 
 	waiters sync.Pool // of *waiter[T]
 
+	// head is that of the ring, for those with DropOldest, who look without mu
+	// whether what they have copied is still in it; it is not kept for others.
+	head atomic.Uint64
+
 	mu       sync.Mutex // guards the fields below
 	closed   bool
 	drained  chan struct{} // closed when the Topic is, and no handler is left
@@ -132,7 +136,7 @@ func (t *Topic[T]) offer(v T, w *waiter[T]) (done bool, err error) {
 // room reports whether one more event can be put into the ring. If not, gating
 // is one of the subscriptions that have to read one before.
 func (t *Topic[T]) room() bool {
-	head := t.ring.head.Load()
+	head := t.ring.head
 	for head >= t.limit {
 		if len(t.blocking) == 0 {
 			t.limit = math.MaxUint64
@@ -164,6 +168,9 @@ func (t *Topic[T]) room() bool {
 // put publishes v, for which there is room.
 func (t *Topic[T]) put(v T) {
 	t.ring.put(v)
+	if len(t.dropping) > 0 {
+		t.head.Store(t.ring.head)
+	}
 	for _, s := range t.queued {
 		s.put(v)
 	}

@@ -1017,7 +1017,7 @@ func TestTopicDoesNotHoldTheEnded(t *testing.T) {
 						<-ctx.Done()
 						s.Stop()
 					case "channel":
-						for range s.C() { // until it has ended
+						for range s.C() { //nolint:contextcheck // until it has ended; it takes none
 						}
 					default:
 						for range s.All() { // until it has ended
