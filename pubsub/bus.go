@@ -47,7 +47,8 @@ func NewBus[T any](capacity int, opts ...TopicOption) *Bus[T] {
 }
 
 // Publish gives v to all subscriptions whose pattern matches the subject, as
-// [Topic.Publish] does. Those that make it wait hold up no others. It returns
+// [Topic.Publish] does. Those that make it wait hold up no others. In a
+// handler of this Bus, whatever its pattern, it does not wait. It returns
 // [ErrSubject] for a bad subject; for another error, of which there are those
 // of Topic.Publish, some subscriptions may have got the event, and others not.
 func (b *Bus[T]) Publish(ctx context.Context, subject string, v T) error {

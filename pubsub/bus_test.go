@@ -754,7 +754,8 @@ func TestBusOnSlowTellsOnceForEachEvent(t *testing.T) {
 	}
 }
 
-// When it is time, the one for which the publisher waits may just have room again.
+// When it is time, the one for which the publisher waits may just have room
+// again.
 func TestBusOnSlowTellsOfWhoeverIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rounds = 200

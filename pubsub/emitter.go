@@ -79,8 +79,9 @@ func (e *Emitter[T]) Len() int { return len(e.load()) }
 // were added. It calls them even if ctx has ended: that is theirs to look at.
 //
 // A listener may emit, add and remove; who is added meanwhile gets the next
-// event. With a limit of 1, a listener that calls [runtime.Goexit] ends the
-// goroutine of the caller, but not before the others have run.
+// event. With a limit of 1, a listener that calls [runtime.Goexit]
+// ends the goroutine of the caller, but not before the others have run; their
+// errors are lost then.
 func (e *Emitter[T]) Emit(ctx context.Context, v T) error {
 	all := e.load()
 	if e.limit.Load() == 1 {

@@ -20,9 +20,10 @@ var (
 	// behind.
 	ErrFull = errors.New("pubsub: the subscription was full")
 
-	// ErrReentrant is the error of a handler that would have to wait for itself:
-	// it publishes to its own topic, which is full, or closes it.
-	ErrReentrant = errors.New("pubsub: a handler would wait for itself")
+	// ErrReentrant is the error of a handler that would have to wait for its own
+	// [Topic], or [Bus], and so maybe for itself: it publishes there, where there
+	// is no room, or closes it.
+	ErrReentrant = errors.New("pubsub: a handler would wait for its own topic")
 
 	// ErrSubject is the error of a subject or a pattern that breaks the rules of
 	// [Bus].

@@ -21,8 +21,8 @@ type ListenOption struct {
 func Once() ListenOption { return ListenOption{once: true} }
 
 // Named gives a name to a subscription or a listener, which errors and
-// [SlowEvent] tell. Without one, it is # and a number, by the order in which
-// they were added.
+// [SlowEvent] tell. Without one, it is # and a number, from 1
+// on, by the order in which they were added, on a Bus over all patterns.
 func Named(name string) ListenOption { return ListenOption{name: name} }
 
 func (o ListenOption) subscribe(s *settings) {
@@ -49,7 +49,7 @@ const (
 	DropNewest
 
 	// Disconnect ends the subscription, once it has read what it has, with the
-	// error [ErrFull]. It misses the one that is published.
+	// error [ErrFull]. It misses the one that is published, and what comes after.
 	Disconnect
 )
 
@@ -105,8 +105,9 @@ type TopicOption struct {
 }
 
 // Replay gives to each new subscription the last n events first, whether or not
-// there were others when those were published. Replay panics if n is less than
-// 1, and New does, if it is more than its capacity.
+// there were others when those were published. They take places in its queue,
+// like others. Replay panics if n is less than 1, and New does, if it is more
+// than its capacity.
 func Replay(n int) TopicOption {
 	if n < 1 {
 		panic("pubsub: Replay of less than 1")
@@ -122,8 +123,10 @@ type SlowEvent struct {
 }
 
 // OnSlow calls f when a publisher has waited for the given time, once for each
-// call of Publish, in the goroutine of that. If several subscriptions are too
-// far behind, it tells of one of them. OnSlow panics if the time is not
+// call of Publish, in the goroutine of that, and so maybe several at once. If
+// several subscriptions are too far behind, it tells of one of them. If f does
+// not return, for a panic or [runtime.Goexit], the event is not published,
+// unless there was room in the meantime. OnSlow panics if the time is not
 // positive or f nil.
 func OnSlow(after time.Duration, f func(SlowEvent)) TopicOption {
 	if after <= 0 {

@@ -9,7 +9,7 @@
 //   - a [Bus], which is a Topic for each pattern of subjects, orders.*.paid
 //     or orders.>, so that who listens need not know who publishes.
 //
-// A Topic holds so many events as its capacity says. What happens when a
+// A Topic holds as many events as its capacity says. What happens when a
 // subscription is so far behind is for that to choose, see [Overflow]: it makes
 // publishers wait, which is what it does if nothing is said, or it loses
 // events, which are counted and reported, or it is ended.
@@ -39,7 +39,8 @@
 // [*ListenerError], which tells its name. It disturbs no other, and the next
 // event finds it as before. The errors come together where somebody can do
 // something about them: Emit returns those of its listeners, Close those of all
-// handlers, [Subscription.Err] those of one.
+// handlers, [Subscription.Err] those of one; of more than 16, the first 8 and
+// the last 8. A handler that goes on for long had better log its own.
 //
 // When a context ends before an event is published, Publish returns the cause:
 // the error matches that and the context's.

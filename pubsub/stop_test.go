@@ -155,8 +155,8 @@ func TestStopInsideItsFilter(t *testing.T) {
 	})
 }
 
-// A filter that is called when the context of Close ends makes no difference: its
-// event is missed, and the handler is called no more.
+// A filter that is called when the context of Close ends makes no difference:
+// its event is missed, and the handler is called no more.
 func TestStopByCloseDuringAFilter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		topic := pubsub.New[int](8)

@@ -62,8 +62,8 @@ type gap struct{ at, missed uint64 }
 const maxBatch = 64
 
 // Handle subscribes h, which is then called with each event, in a goroutine of
-// its own, with a context that ends with [Subscription.Stop], and that carries
-// no values of the publisher's.
+// its own, with a context that ends with [Subscription.Stop], or when Close is
+// cut short, and that carries no values of the publisher's.
 //
 // If the Topic is closed, the Subscription has ended, with the error
 // [ErrClosed]. Handle panics if h is nil.
@@ -250,7 +250,8 @@ func (s *Subscription[T]) send(ctx context.Context, v T) error { //nolint:unpara
 // Stop ends the subscription. Once it has returned, its handler is called no
 // more, and no call runs; it waits for one that does, but not in that very
 // call, and not for one that waits itself, in Stop, for the call that it is in.
-// What was not read is lost. Stop may be called again.
+// (A call that waits for another goroutine, which calls Stop, waits for
+// itself.) What was not read is lost. Stop may be called again.
 func (s *Subscription[T]) Stop() {
 	s.end(nil, true)
 	s.topic.mu.Lock()
@@ -263,10 +264,10 @@ func (s *Subscription[T]) Stop() {
 
 // Err returns why the subscription has ended: the cause of the context of
 // Subscribe, [ErrFull], [ErrClosed] if it has never begun; or nil, if it has
-// not ended, or was stopped, or its Topic was closed. If it has a handler, or a
-// channel, the error also joins those of the handler, each a [*ListenerError]
-// (of more than 16, the first 8 and the last 8), and a [*LaggedError], if it
-// has missed events.
+// not ended, or was stopped, or its Topic was closed. It has not ended as long
+// as there is something to read. If it has a handler, or a channel, the error
+// also joins those of the handler, each a [*ListenerError] (of more than 16,
+// the first 8 and the last 8), and a [*LaggedError], if it has missed events.
 func (s *Subscription[T]) Err() error {
 	errs := s.errs.all()
 	if s.calls() {
@@ -278,8 +279,9 @@ func (s *Subscription[T]) Err() error {
 }
 
 // Missed returns how many events the subscription has lost so far, because it
-// was too far behind, or because Close gave it no time to read them; it counts
-// also those that a [Filter] would have left out.
+// was too far behind, or because Close gave it no time to read them, but not
+// what Stop throws away; it counts also those that a [Filter] would have left
+// out.
 func (s *Subscription[T]) Missed() uint64 {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()

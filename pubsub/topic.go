@@ -206,7 +206,8 @@ func (t *Topic[T]) advance() {
 	wake(parked)
 }
 
-// Len returns the number of subscriptions.
+// Len returns the number of subscriptions that have not ended, those included
+// that only have something left to read.
 func (t *Topic[T]) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
