@@ -193,7 +193,7 @@ func ExampleTopic_Publish_reentrant() {
 	_ = links.Publish(ctx, "home")
 	fmt.Println(<-full)
 	_ = links.Close(ctx)
-	// Output: shop: pubsub: a handler would wait for itself
+	// Output: shop: pubsub: a handler would wait for its own topic
 }
 
 // A loop that is too far behind learns how many events it has missed, and goes
