@@ -504,6 +504,68 @@ func TestBatchOfASlowSinkIsFull(t *testing.T) {
 	})
 }
 
+func TestLeavingABatchBeforeAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pipeline.Batch(arriving([]coming{{0, 1, nil}, {0, 0, errSpoilt}}, time.Hour), 9, time.Minute)
+		for batch, err := range s(t.Context()) {
+			require.NoError(t, err)
+			assert.Equal(t, []int{1}, batch)
+			break // or it would be called again, with the error
+		}
+	})
+}
+
+// busyOnce returns the batches of items behind 4000 quick ones, which let many
+// be under way, with a sink that keeps the first of them for a while.
+func busyOnce(t *testing.T, all []coming, size int, maxWait, busy time.Duration) []passed[[]int] {
+	t.Helper()
+	var got []passed[[]int]
+	start := time.Now()
+	quick := pipeline.FromSlice(make([]int, size*(4000/size)))
+	for batch, err := range pipeline.Batch(pipeline.Concat(quick, arriving(all, time.Hour)), size, maxWait).All(t.Context()) {
+		require.NoError(t, err)
+		if batch[0] == 0 {
+			continue
+		}
+		if got = append(got, passed[[]int]{time.Since(start), batch, nil}); len(got) == 1 {
+			time.Sleep(busy)
+		}
+	}
+	return got
+}
+
+// What was due while the sink was busy comes when it returns, with all that has
+// come; nothing comes later than its time after that.
+func TestBatchIsAtMostItsTimeLate(t *testing.T) {
+	const s = time.Second
+	for name, c := range map[string]struct {
+		all  []coming
+		size int
+		busy time.Duration
+		want []passed[[]int]
+	}{
+		"due while it was busy": {each(0, 6*s, 7*s), 10, 15 * s, []passed[[]int]{{5 * s, []int{1}, nil}, {20 * s, []int{2, 3}, nil}}},
+		"not due yet":           {each(0, 18*s, 19*s), 10, 15 * s, []passed[[]int]{{5 * s, []int{1}, nil}, {23 * s, []int{2, 3}, nil}}},
+		"as it returns":         {each(0, 15*s, 16*s), 10, 15 * s, []passed[[]int]{{5 * s, []int{1}, nil}, {20 * s, []int{2, 3}, nil}}},
+		"full, and due":         {each(0, 6*s, 6*s, 6*s), 2, 15 * s, []passed[[]int]{{5 * s, []int{1}, nil}, {20 * s, []int{2, 3}, nil}, {20 * s, []int{4}, nil}}},
+		"after it":              {each(0, 6*s, 30*s, 33*s), 10, 15 * s, []passed[[]int]{{5 * s, []int{1}, nil}, {20 * s, []int{2}, nil}, {35 * s, []int{3, 4}, nil}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { assert.Equal(t, c.want, busyOnce(t, c.all, c.size, 5*s, c.busy)) })
+		})
+	}
+	t.Run("behind others", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			all := each(60*s, 60*s, 60*s, 61*s, 61*s, 61*s, 79*s)
+			got := busyOnce(t, all, 3, 5*s, 20*s)
+			require.Len(t, got, 3)
+			assert.Equal(t, passed[[]int]{80 * s, []int{4, 5, 6}, nil}, got[1])
+			assert.Equal(t, []int{7}, got[2].v)
+			assert.LessOrEqual(t, got[2].at, 84*s)
+		})
+	})
+}
+
 func TestBatchPanics(t *testing.T) {
 	s := pipeline.Of(1)
 	for name, f := range map[string]func(){

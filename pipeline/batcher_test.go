@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -534,6 +535,125 @@ func TestBatcherGoexitOfFlush(t *testing.T) {
 		requireClosed(t, b)
 		assert.Equal(t, []int{1, 2, 3, 4, 5}, s.items())
 	})
+}
+
+// The error of a call is there when its turn is over.
+func TestBatcherFlushGetsTheErrorOfTheCallItWaitsFor(t *testing.T) {
+	rounds := 2000
+	if testing.Short() || underRace() {
+		rounds = 200
+	}
+	for i := range rounds {
+		entered, release := make(chan struct{}), make(chan struct{})
+		b := pipeline.NewBatcher(10, 1, func(context.Context, []int) error {
+			close(entered)
+			<-release
+			spin(i % 100)
+			return errSpoilt
+		})
+		require.NoError(t, b.Add(t.Context(), 1))
+		<-entered // by the timer
+		go close(release)
+		require.ErrorIs(t, b.Flush(t.Context()), errSpoilt)
+		requireClosed(t, b)
+	}
+}
+
+// So is that of a batch that an Add flushes for others.
+func TestBatcherCloseGetsTheErrorOfABatchThatOthersFlush(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(time.Minute)
+			s.fail = func(batch []int) error {
+				if batch[0] == 2 {
+					return errSpoilt
+				}
+				return nil
+			}
+			b := pipeline.NewBatcher(1, time.Hour, s.put)
+			var wg sync.WaitGroup
+			wg.Go(func() { assert.NoError(t, b.Add(t.Context(), 1)) })
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			require.NoError(t, b.Add(ctx, 2), "it is left to others")
+			var third, closing error
+			wg.Go(func() { third = b.Add(t.Context(), 3) })
+			synctest.Wait()
+			wg.Go(func() { closing = b.Close(t.Context()) })
+			wg.Wait()
+			require.ErrorIs(t, third, pipeline.ErrClosed)
+			require.ErrorIs(t, closing, errSpoilt)
+			requireClosed(t, b)
+		})
+	}
+}
+
+// However long nobody asks for them, not more than some errors are held.
+func TestBatcherKeepsSomeErrorsAndCountsTheOthers(t *testing.T) {
+	for fails, last := range map[int]string{16: "failure 15", 17: "pipeline: and 1 more errors", 1000: "pipeline: and 984 more errors"} {
+		synctest.Test(t, func(t *testing.T) {
+			b := pipeline.NewBatcher(10, time.Second, func(_ context.Context, batch []int) error { return numbered(batch[0]) })
+			for i := range fails {
+				require.NoError(t, b.Add(t.Context(), i))
+				time.Sleep(time.Minute)
+			}
+			lines := strings.Split(b.Flush(t.Context()).Error(), "\n")
+			require.Len(t, lines, min(fails, 17))
+			assert.Equal(t, "failure 0", lines[0])
+			assert.Equal(t, "failure 15", lines[15])
+			assert.Equal(t, last, lines[len(lines)-1])
+			require.NoError(t, b.Flush(t.Context()), "they are told once")
+			require.NoError(t, b.Add(t.Context(), 7))
+			require.EqualError(t, b.Close(t.Context()), "failure 7", "and counted anew")
+		})
+	}
+}
+
+// A batch that is full has items of others, too; who flushes by Flush or Close
+// can end it.
+func TestBatcherWhoseContextEndsInFlush(t *testing.T) {
+	type key struct{}
+	for name, test := range map[string]struct {
+		call func(*pipeline.Batcher[int], context.Context) error
+		want error
+	}{
+		"add":   {func(b *pipeline.Batcher[int], ctx context.Context) error { return b.Add(ctx, 2) }, nil},
+		"flush": {func(b *pipeline.Batcher[int], ctx context.Context) error { return b.Flush(ctx) }, context.Canceled},
+		"close": {func(b *pipeline.Batcher[int], ctx context.Context) error { return b.Close(ctx) }, context.Canceled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, name))
+			b := pipeline.NewBatcher(2, time.Hour, func(ctx context.Context, _ []int) error {
+				cancel()
+				assert.Equal(t, name, ctx.Value(key{}))
+				return ctx.Err()
+			})
+			require.NoError(t, b.Add(t.Context(), 1))
+			assert.Equal(t, test.want != nil, errors.Is(test.call(b, ctx), context.Canceled))
+			requireClosed(t, b)
+		})
+	}
+}
+
+func TestBatcherCloseWaitsForATimerThatWaitsForItsTurn(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStore(10 * time.Second)
+			b := pipeline.NewBatcher(9, 3*time.Second, s.put)
+			require.NoError(t, b.Add(t.Context(), 1))
+			var wg sync.WaitGroup
+			wg.Go(func() { assert.NoError(t, b.Flush(t.Context())) }) // from 0 to 10 s
+			time.Sleep(time.Second)
+			require.NoError(t, b.Add(t.Context(), 2)) // due at 4 s
+			time.Sleep(time.Second)
+			requireClosed(t, b) // waits first, with the timer behind it
+			stacks := make([]byte, 1<<16)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			assert.NotContains(t, string(stacks), ".expire(", "it runs no more")
+			wg.Wait()
+		})
+	}
 }
 
 func TestBatcherPanics(t *testing.T) {

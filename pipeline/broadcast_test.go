@@ -3,9 +3,11 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -503,4 +505,128 @@ func TestBroadcastPanics(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { assertPanics(t, "pipeline: ", f) })
 	}
+}
+
+// A context that a sink makes of nothing does not keep it from ending with the
+// others.
+func TestBroadcastStreamWithAContextThatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		forever := func(ctx context.Context, s pipeline.Stream[int]) error {
+			return pipeline.ForEach(context.WithoutCancel(ctx), s, func(context.Context, int) error {
+				time.Sleep(time.Second)
+				return nil
+			})
+		}
+		for name, s := range map[string]pipeline.Stream[int]{
+			"that waits":    pipeline.FromChan[int](nil),
+			"that has some": arriving(every(time.Millisecond, 100_000), time.Hour),
+		} {
+			err := pipeline.Broadcast(t.Context(), s, forever, func(ctx context.Context, _ pipeline.Stream[int]) error {
+				time.Sleep(10500 * time.Millisecond)
+				return errSpoilt
+			})
+			require.Equal(t, errSpoilt, err, name)
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errSpoilt)
+			err = pipeline.Broadcast(ctx, s, forever)
+			cancel()
+			require.ErrorIs(t, err, errSpoilt, name)
+			require.ErrorIs(t, err, context.DeadlineExceeded, name)
+		}
+	})
+}
+
+func TestBroadcastStreamThatIsUsedTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept pipeline.Stream[int]
+		keep := func(_ context.Context, s pipeline.Stream[int]) error { kept = s; return nil }
+		require.NoError(t, pipeline.Broadcast(t.Context(), pipeline.Of(1, 2, 3), keep))
+		require.Error(t, pipeline.Run(t.Context(), kept), "after the call")
+		require.Error(t, pipeline.Run(t.Context(), kept), "again")
+
+		// By a sink that has left, while others go on.
+		start := time.Now()
+		var wg sync.WaitGroup
+		var all []int
+		require.NoError(t, pipeline.Broadcast(t.Context(), arriving(every(time.Second, 60), time.Hour),
+			func(ctx context.Context, s pipeline.Stream[int]) error {
+				wg.Go(func() {
+					time.Sleep(time.Second)
+					assert.Error(t, pipeline.Run(ctx, s))
+					assert.Equal(t, time.Second, time.Since(start), "it does not wait")
+				})
+				return nil
+			}, into(&all, 0)))
+		wg.Wait()
+		assert.Len(t, all, 60)
+	})
+}
+
+// Whoever takes its time with an error holds up what comes behind it, but not
+// that the others get it; and nothing is taken until all have handled it.
+func TestBroadcastGivesAnErrorToAllAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		at := make([]time.Duration, 3)
+		var handled atomic.Int64
+		var sinks []pipeline.Sink[int]
+		for i := range at {
+			sinks = append(sinks, func(ctx context.Context, s pipeline.Stream[int]) error {
+				return pipeline.Run(ctx, pipeline.Recover(s, func(error) error {
+					at[i] = time.Since(start)
+					time.Sleep(time.Duration(3-i) * time.Minute)
+					handled.Add(1)
+					return nil
+				}))
+			})
+		}
+		source := func(context.Context) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				_ = yield(0, errSpoilt)
+				assert.EqualValues(t, 3, handled.Load(), "more is asked for before that")
+				_ = yield(1, nil)
+			}
+		}
+		require.NoError(t, pipeline.Broadcast(t.Context(), source, sinks...))
+		assert.Equal(t, make([]time.Duration, 3), at)
+	})
+}
+
+func TestBroadcastOfAnErrorThatNobodyWaitsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		leave := func(context.Context, pipeline.Stream[int]) error { return nil }
+		var errs []error
+		source := pipeline.FromSeq2(func(yield func(int, error) bool) {
+			_ = yield(0, errSpoilt) && yield(1, nil) && yield(0, errSpoilt)
+		})
+		require.NoError(t, pipeline.Broadcast(t.Context(), source, leave, func(ctx context.Context, s pipeline.Stream[int]) error {
+			return pipeline.Run(ctx, pipeline.Recover(s, func(err error) error { errs = append(errs, err); return nil }))
+		}))
+		assert.Equal(t, []error{errSpoilt, errSpoilt}, errs, "of those who have left")
+	})
+}
+
+func TestBroadcastReturnsTheFirstErrorAlsoIfAnotherSinkExits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 50 {
+			err := pipeline.Broadcast(t.Context(), pipeline.FromChan[int](nil),
+				func(context.Context, pipeline.Stream[int]) error { return errSpoilt },
+				func(ctx context.Context, _ pipeline.Stream[int]) error { <-ctx.Done(); runtime.Goexit(); return nil })
+			require.Equal(t, errSpoilt, err)
+		}
+	})
+}
+
+// A source that does not look at its context ends when all have left.
+func TestBroadcastOfASourceThatDoesNotKnowOfItsContext(t *testing.T) {
+	const many = 1_000_000
+	taken := 0
+	source := func(context.Context) iter.Seq2[int, error] {
+		return func(yield func(int, error) bool) {
+			for taken = 0; taken < many && yield(taken, nil); taken++ {
+			}
+		}
+	}
+	few := func(ctx context.Context, s pipeline.Stream[int]) error { return pipeline.Run(ctx, pipeline.Take(s, 3)) }
+	require.NoError(t, pipeline.Broadcast(t.Context(), source, few, few))
+	assert.Less(t, taken, many)
 }

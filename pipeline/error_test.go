@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -616,5 +617,166 @@ func TestDropIsNoError(t *testing.T) {
 	wrapped := fmt.Errorf("not as it is: %w", pipeline.Drop)
 	for _, opts := range [][]pipeline.Option{nil, {pipeline.Workers(2)}, {pipeline.Workers(2), pipeline.Ordered()}} {
 		require.Equal(t, wrapped, pipeline.Run(t.Context(), pipeline.Map(numbers(3), func(context.Context, int) (int, error) { return 0, wrapped }, opts...)))
+	}
+}
+
+// A stream whose errors are Drop has errors: only what a function of Map
+// returns leaves an item out.
+func TestDropOfAStreamIsAnError(t *testing.T) {
+	inside := func(_ context.Context, x int) pipeline.Stream[int] {
+		return pipeline.Generate(func(_ context.Context, emit func(int) bool) error {
+			if x == 2 {
+				return pipeline.Drop
+			}
+			emit(x)
+			return nil
+		})
+	}
+	before := pipeline.FromSeq2(func(yield func(int, error) bool) {
+		_ = yield(0, nil) && yield(1, nil) && yield(0, pipeline.Drop) && yield(3, nil) && yield(4, nil) && yield(5, nil)
+	})
+	for name, opts := range map[string][]pipeline.Option{
+		"fused":   nil,
+		"workers": {pipeline.Workers(2)},
+		"ordered": {pipeline.Workers(2), pipeline.Ordered()},
+	} {
+		for where, s := range map[string]pipeline.Stream[int]{
+			"in a flat map":     pipeline.FlatMap(numbers(6), inside, opts...),
+			"before a flat map": pipeline.FlatMap(before, single, opts...),
+			"before a map":      pipeline.Map(before, same, opts...),
+			"in a buffer":       pipeline.Buffer(pipeline.FlatMap(numbers(6), inside, opts...), 2),
+		} {
+			t.Run(name+"/"+where, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { // in which a hang is noticed
+					require.Equal(t, pipeline.Drop, pipeline.Run(t.Context(), s))
+					var errs []error
+					got, err := pipeline.Collect(t.Context(), pipeline.Recover(s, func(err error) error {
+						errs = append(errs, err)
+						return nil
+					}))
+					require.NoError(t, err)
+					slices.Sort(got)
+					assert.Equal(t, []int{0, 1, 3, 4, 5}, got)
+					assert.Equal(t, []error{pipeline.Drop}, errs)
+				})
+			})
+		}
+	}
+}
+
+func TestAPanicAfterAGoexitIsRaised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		assert.Panics(t, func() {
+			_ = pipeline.ForEach(t.Context(), numbers(2), func(ctx context.Context, x int) error {
+				if x == 0 {
+					time.Sleep(time.Second)
+					runtime.Goexit()
+				}
+				<-ctx.Done() // the other has exited
+				panic("while it ends")
+			}, pipeline.Workers(2))
+		})
+	})
+}
+
+func TestAStreamThatIsNilPanics(t *testing.T) {
+	none := func(context.Context, int) pipeline.Stream[int] { return nil }
+	for _, opts := range [][]pipeline.Option{nil, {pipeline.Workers(2)}, {pipeline.Workers(2), pipeline.Ordered()}} {
+		v := func() (v any) {
+			defer func() { v = recover() }()
+			return pipeline.Run(t.Context(), pipeline.FlatMap(numbers(3), none, opts...))
+		}()
+		if p, ok := v.(*pipeline.PanicError); ok {
+			v = p.Value
+		}
+		assert.Equal(t, "pipeline: the function of FlatMap returned nil", v)
+	}
+}
+
+func TestAPanicOfAZippedStreamHasItsStack(t *testing.T) {
+	b := pipeline.Map(numbers(3), func(context.Context, int) (int, error) { explode("zipped"); return 0, nil })
+	s := pipeline.Zip(numbers(3), b, func(a, _ int) int { return a })
+	for name, s := range map[string]pipeline.Stream[int]{"of the sink": s, "in another goroutine": pipeline.Buffer(s, 1)} {
+		func() {
+			defer func() {
+				p, ok := recover().(*pipeline.PanicError)
+				require.True(t, ok, name)
+				assert.Equal(t, "zipped", p.Value, name)
+				assert.Contains(t, string(p.Stack), "pipeline_test.explode", name)
+			}()
+			_ = pipeline.Run(t.Context(), s)
+			assert.Fail(t, "did not panic", name)
+		}()
+	}
+}
+
+// The context ends while the last item is used, of which the source does not
+// know yet that it is the last.
+func TestAllSourcesTellOfAContextThatEndsInTheLastItem(t *testing.T) {
+	one := func(yield func(int) bool) { yield(1) }
+	for name, s := range map[string]pipeline.Stream[int]{
+		"slice": pipeline.Of(1),
+		"seq":   pipeline.FromSeq(one),
+		"seq2": pipeline.FromSeq2(func(yield func(int, error) bool) {
+			yield(1, nil)
+		}),
+		"generate": pipeline.Generate(func(_ context.Context, emit func(int) bool) error { emit(1); return nil }),
+		"channel": func(ctx context.Context) iter.Seq2[int, error] {
+			ch := make(chan int, 1)
+			ch <- 1
+			close(ch)
+			return pipeline.FromChan(ch)(ctx)
+		},
+	} {
+		for _, opts := range [][]pipeline.Option{nil, {pipeline.Workers(1)}, {pipeline.Workers(1), pipeline.Ordered()}} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			n := 0
+			err := pipeline.ForEach(ctx, s, func(context.Context, int) error {
+				n++
+				cancel(errCause)
+				return nil
+			}, opts...)
+			assert.Equal(t, 1, n, name)
+			require.ErrorIs(t, err, errCause, name)
+			require.ErrorIs(t, err, context.Canceled, name)
+		}
+	}
+	// Nor does it matter that there is nothing.
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errCause)
+	requireCause(t, pipeline.Run(ctx, pipeline.Of[int]()), context.Canceled)
+	requireCause(t, pipeline.Run(ctx, numbers(0)), context.Canceled)
+}
+
+// Whatever a function returns for an ended context, it is not lost, and matches
+// that.
+func TestAnErrorBesideTheEndOfTheContext(t *testing.T) {
+	for name, fails := range map[string]func(context.Context) error{
+		"of its own":       func(context.Context) error { return errKill },
+		"wrapped":          func(context.Context) error { return fmt.Errorf("write: %w", errKill) },
+		"joined":           func(ctx context.Context) error { return errors.Join(errKill, ctx.Err()) },
+		"joined with both": func(ctx context.Context) error { return errors.Join(errKill, ctx.Err(), context.Cause(ctx)) },
+	} {
+		for how, sink := range sinks() {
+			switch how {
+			case "foreach", "ordered", "reduce by workers":
+				continue // whose goroutines end with the context
+			case "chan", "chan, not received":
+				if strings.HasPrefix(name, "joined") {
+					continue // which is for it what it was stopped with
+				}
+			}
+			t.Run(name+"/"+how, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				err := sink(ctx, pipeline.Map(numbers(3), func(ctx context.Context, x int) (int, error) {
+					cancel(errCause)
+					return x, fails(ctx)
+				}))
+				require.ErrorIs(t, err, errKill)
+				require.ErrorIs(t, err, errCause)
+				require.ErrorIs(t, err, context.Canceled)
+				assert.Contains(t, err.Error(), errKill.Error())
+			})
+		}
 	}
 }

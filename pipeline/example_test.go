@@ -351,6 +351,29 @@ func ExampleGenerate() {
 	// a true <nil>
 }
 
+// A program is told to stop while events are in a batch: they are stored before
+// it ends.
+func ExampleUntil() {
+	stop, cancel := context.WithCancel(context.Background()) // in life, by signal.NotifyContext
+	events := make(chan string)
+	go func() {
+		for _, event := range []string{"login", "search", "logout"} {
+			events <- event
+		}
+		cancel()
+	}()
+	batches := pipeline.Batch(pipeline.Until(stop, pipeline.FromChan(events)), 2, time.Hour)
+	err := pipeline.ForEach(context.WithoutCancel(stop), batches, func(_ context.Context, batch []string) error {
+		fmt.Println("stored", batch)
+		return nil
+	})
+	fmt.Println("stopped:", err)
+	// Output:
+	// stored [login search]
+	// stored [logout]
+	// stopped: <nil>
+}
+
 func ExampleSend() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()

@@ -42,7 +42,6 @@ type rig struct {
 	blown  atomic.Bool
 	cancel context.CancelCauseFunc
 	slow   int  // one of so many calls takes a while; 0 is none
-	zipped bool // there is a coroutine, at which a stack begins
 	leaves bool // there may be nobody who wants an error any more
 
 	running atomic.Int64 // calls that have begun and not ended
@@ -251,10 +250,10 @@ func (r *rig) stage(s pipeline.Stream[int]) pipeline.Stream[int] {
 	case 7:
 		return pipeline.Concat(s, r.source())
 	case 8:
-		r.zipped, r.leaves = true, true
+		r.leaves = true
 		return pipeline.Zip(s, r.source(), r.add)
 	case 9:
-		r.zipped, r.leaves = true, true
+		r.leaves = true
 		return pipeline.Zip(r.source(), s, r.add)
 	case 10:
 		return pipeline.FlatMap(pipeline.Chunk(s, 1+r.IntN(5)), flat)
@@ -426,9 +425,7 @@ func (r *rig) requireOutcome(t *testing.T, ctx context.Context, o outcome) {
 	switch {
 	case r.how == "panic" && r.blown.Load():
 		if p, ok := o.panicked.(*pipeline.PanicError); ok {
-			if !r.zipped {
-				require.Contains(t, string(p.Stack), "(*rig).burn")
-			}
+			require.Contains(t, string(p.Stack), "(*rig).burn")
 			o.panicked = p.Value
 		}
 		require.Equal(t, killPanic, o.panicked)

@@ -145,8 +145,10 @@ func Chan[T any](ctx context.Context, s Stream[T]) (<-chan T, func() error) {
 				continue
 			case !errors.Is(e, context.Canceled) || h.ctx.Err() == nil: // it is not for that it was stopped
 				err = final(ctx, e)
-			case ctx.Err() != nil:
+			case ctx.Err() != nil && e == context.Canceled: //nolint:errorlint // what wraps it tells more
 				err = ended(ctx)
+			case ctx.Err() != nil:
+				err = final(ctx, e)
 			}
 			return
 		}

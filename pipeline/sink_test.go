@@ -293,3 +293,42 @@ func TestBreakEndsWhatIsUnderWay(t *testing.T) {
 		assert.EqualValues(t, 5, ended.Load())
 	})
 }
+
+// Drop has no meaning for Reduce, with Workers as without.
+func TestReduceWhoseFunctionReturnsDrop(t *testing.T) {
+	for _, opts := range [][]pipeline.Option{nil, {pipeline.Workers(1)}, {pipeline.Workers(4)}} {
+		for _, bad := range []int{1, 20, 99} {
+			_, ok, err := pipeline.Reduce(t.Context(), numbers(100), func(_ context.Context, a, b int) (int, error) {
+				if b == bad {
+					return 0, pipeline.Drop
+				}
+				return a + b, nil
+			}, opts...)
+			require.ErrorIs(t, err, pipeline.Drop)
+			assert.False(t, ok)
+		}
+	}
+}
+
+// Nor does First return an item beside an error.
+func TestFirstOfAnItemWithAnError(t *testing.T) {
+	v, ok, err := pipeline.First(t.Context(), pipeline.FromSeq2(func(yield func(int, error) bool) { yield(7, errKill) }))
+	require.Equal(t, errKill, err)
+	assert.False(t, ok)
+	assert.Zero(t, v)
+}
+
+// To stop is no error, but what a function fails with for that is one.
+func TestChanThatIsStoppedReturnsAGenuineError(t *testing.T) {
+	s := pipeline.Map(numbers(3), func(ctx context.Context, x int) (int, error) {
+		if x == 1 {
+			<-ctx.Done()
+			return 0, errKill
+		}
+		return x, nil
+	})
+	ch, stop := pipeline.Chan(t.Context(), s)
+	<-ch
+	require.ErrorIs(t, stop(), errKill)
+	require.ErrorIs(t, stop(), errKill)
+}

@@ -40,7 +40,7 @@ func FromSeq[T any](seq iter.Seq[T]) Stream[T] {
 		return func(yield func(T, error) bool) {
 			whole := wholeOf(ctx)
 			for v := range seq {
-				if whole.Err() != nil {
+				if isOver(ctx, whole) {
 					break
 				}
 				if !yield(v, nil) {
@@ -67,7 +67,7 @@ func FromSeq2[T any](seq iter.Seq2[T, error]) Stream[T] {
 		return func(yield func(T, error) bool) {
 			whole := wholeOf(ctx)
 			for v, err := range seq {
-				if whole.Err() != nil {
+				if isOver(ctx, whole) {
 					break
 				}
 				if err != nil {
@@ -119,9 +119,9 @@ func Generate[T any](f func(ctx context.Context, emit func(T) bool) error) Strea
 	return func(ctx context.Context) iter.Seq2[T, error] {
 		return func(yield func(T, error) bool) {
 			done, wanted := ctx.Done(), true
-			whole := wholeOf(ctx).Done()
+			whole := wholeOf(ctx)
 			err := f(ctx, func(v T) bool {
-				wanted = wanted && (isDone(whole) || yield(v, nil))
+				wanted = wanted && (isDone(done) && isOver(ctx, whole) || yield(v, nil))
 				return wanted && !isDone(done)
 			})
 			switch {
@@ -179,6 +179,9 @@ func Until[T any](stop context.Context, s Stream[T]) Stream[T] {
 	return func(ctx context.Context) iter.Seq2[T, error] {
 		return func(yield func(T, error) bool) {
 			if stop.Err() != nil {
+				if ctx.Err() != nil {
+					end(ctx, yield)
+				}
 				return
 			}
 			inner, cancel := context.WithCancelCause(context.WithValue(ctx, wholeKey{}, wholeOf(ctx)))
@@ -195,7 +198,10 @@ func Until[T any](stop context.Context, s Stream[T]) Stream[T] {
 			}()
 			s(inner)(func(v T, err error) bool {
 				if err != nil && errors.Is(err, context.Canceled) && context.Cause(inner) == errStopped { //nolint:errorlint // it is as it was given
-					return false
+					if ctx.Err() == nil {
+						return false
+					}
+					err = ended(ctx)
 				}
 				return yield(v, err)
 			})
@@ -212,6 +218,12 @@ func wholeOf(ctx context.Context) context.Context {
 		return whole
 	}
 	return ctx
+}
+
+// isOver reports whether ctx has ended, but not because of [Until] alone: then a
+// source still passes on what it has.
+func isOver(ctx, whole context.Context) bool {
+	return ctx.Err() != nil && (whole.Err() != nil || context.Cause(ctx) != errStopped) //nolint:errorlint // it is as it was given
 }
 
 var errStopped = errors.New("pipeline: stopped")

@@ -3,7 +3,10 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"iter"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -227,6 +230,8 @@ func TestMistakesPanicAtConstruction(t *testing.T) {
 		"Ticks(-1)":                 func() { pipeline.Ticks(-1) },
 		"FromSeq(nil)":              func() { pipeline.FromSeq[int](nil) },
 		"FromSeq2(nil)":             func() { pipeline.FromSeq2[int](nil) },
+		"Until(nil)":                func() { pipeline.Until(background, none) },
+		"Until(nil context)":        func() { pipeline.Until(nil, s) }, //nolint:staticcheck // that is the mistake
 		"Generate(nil)":             func() { pipeline.Generate[int](nil) },
 		"Pure(nil)":                 func() { pipeline.Pure[int, int](nil) },
 		"Try(nil)":                  func() { pipeline.Try[int, int](nil) },
@@ -294,4 +299,189 @@ func TestMistakesPanicAtConstruction(t *testing.T) {
 			f()
 		})
 	}
+}
+
+func TestFromSeq2OfAValueWithAnError(t *testing.T) {
+	s := pipeline.FromSeq2(func(yield func(int, error) bool) { _ = yield(1, nil) && yield(2, errKill) })
+	for v, err := range s(t.Context()) {
+		if err != nil {
+			assert.Equal(t, errKill, err)
+			assert.Zero(t, v, "only the error is passed on")
+		} else {
+			assert.Equal(t, 1, v)
+		}
+	}
+}
+
+// What has come goes on through the stages when stop ends.
+func TestUntilLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, count := range map[string]func(context.Context, pipeline.Stream[int]) (int, error){
+			"fused": pipeline.Count[int],
+			"batch": func(ctx context.Context, s pipeline.Stream[int]) (int, error) {
+				return pipeline.Fold(ctx, pipeline.Batch(s, 100, time.Hour), 0, func(n int, b []int) int { return n + len(b) })
+			},
+			"window": func(ctx context.Context, s pipeline.Stream[int]) (int, error) {
+				return pipeline.Fold(ctx, pipeline.Window(s, time.Hour), 0, func(n int, w pipeline.Windowed[int]) int { return n + len(w.Items) })
+			},
+			"workers": func(ctx context.Context, s pipeline.Stream[int]) (int, error) {
+				return pipeline.Count(ctx, pipeline.Map(s, func(ctx context.Context, x int) (int, error) {
+					return x, stay(ctx, 10*time.Second) // begins before the end, and ends after it
+				}, pipeline.Workers(3), pipeline.Ordered()))
+			},
+			"buffer": func(ctx context.Context, s pipeline.Stream[int]) (int, error) {
+				return pipeline.Count(ctx, pipeline.Tap(pipeline.Buffer(s, 5), func(int) { time.Sleep(time.Minute) }))
+			},
+		} {
+			before := runtime.NumGoroutine()
+			stop, cancel := context.WithTimeout(t.Context(), 3500*time.Millisecond)
+			ch := make(chan int)
+			sent := 0
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for pipeline.Send(stop, ch, sent) == nil {
+					sent++
+					time.Sleep(time.Second)
+				}
+			}()
+			n, err := count(context.WithoutCancel(stop), pipeline.Until(stop, pipeline.FromChan(ch)))
+			require.NoError(t, err, name)
+			<-done
+			assert.Positive(t, n, name)
+			assert.Equal(t, sent, n, name)
+			cancel()
+			requireJoined(t, before)
+		}
+	})
+}
+
+func TestUntilEndsWhateverWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, s := range map[string]pipeline.Stream[int]{
+			"channel": pipeline.FromChan(make(chan int)),
+			"ticks":   pipeline.Map(pipeline.Ticks(time.Hour), func(context.Context, time.Time) (int, error) { return 0, nil }),
+			"generate": pipeline.Generate(func(ctx context.Context, _ func(int) bool) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}),
+			"source that does not tell": func(ctx context.Context) iter.Seq2[int, error] {
+				return func(func(int, error) bool) { <-ctx.Done() }
+			},
+			"stage": pipeline.Buffer(pipeline.Map(pipeline.FromChan(make(chan int)), same, pipeline.Workers(2)), 2),
+		} {
+			before := runtime.NumGoroutine()
+			start := time.Now()
+			stop, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)
+			got, err := pipeline.Collect(t.Context(), pipeline.Until(stop, s))
+			require.NoError(t, err, name)
+			assert.Empty(t, got, name)
+			assert.Equal(t, time.Minute, time.Since(start), name)
+			cancel()
+			requireJoined(t, before)
+		}
+	})
+}
+
+func TestUntilOfWhatHasEnded(t *testing.T) {
+	stop, cancel := context.WithCancel(t.Context())
+	cancel()
+	var taken atomic.Int64
+	requireItems(t, pipeline.Until(stop, forever(&taken)))
+	assert.Zero(t, taken.Load())
+	requireItems(t, pipeline.Until(t.Context(), numbers(3)), 0, 1, 2) // which ends by itself
+}
+
+// The end of the sink's own context is no end of the stream.
+func TestUntilOfASinkWhoseContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, s := range []pipeline.Stream[int]{
+			pipeline.Until(t.Context(), pipeline.FromChan[int](nil)),
+			pipeline.Until(t.Context(), arriving(every(time.Second, 1000), time.Hour)),
+			pipeline.Buffer(pipeline.Until(t.Context(), pipeline.FromChan[int](nil)), 1),
+		} {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errCause)
+			requireCause(t, pipeline.Run(ctx, s), context.DeadlineExceeded)
+			cancel()
+		}
+	})
+}
+
+func TestUntilPassesErrorsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := fmt.Errorf("of another context: %w", context.Canceled)
+		all := []coming{{0, 1, nil}, {time.Second, 0, err}, {2 * time.Second, 0, errKill}, {3 * time.Second, 2, nil}}
+		got := watch(t.Context(), pipeline.Until(stop, arriving(all, time.Hour)))
+		assert.Equal(t, []passed[int]{{0, 1, nil}, {time.Second, 0, err}, {2 * time.Second, 0, errKill}, {3 * time.Second, 2, nil}}, got)
+
+		// One that comes of the end of stop, but is more than that.
+		broken := func(ctx context.Context) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				<-ctx.Done()
+				yield(0, errKill)
+			}
+		}
+		again, cancelAgain := context.WithTimeout(t.Context(), time.Minute)
+		defer cancelAgain()
+		require.Equal(t, errKill, pipeline.Run(t.Context(), pipeline.Until(again, broken)))
+	})
+}
+
+func TestUntilIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := runtime.NumGoroutine()
+		stop, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		requireItems(t, pipeline.Take(pipeline.Until(stop, numbers(10)), 2), 0, 1)
+		for range pipeline.Until(stop, numbers(10)).All(t.Context()) {
+			cancel() // while an item is used
+			break
+		}
+		requireJoined(t, before)
+	})
+}
+
+// A source that has taken an item when stop ends can still pass it on, and
+// learns then that nobody wants more.
+func TestUntilOfASourceThatEmitsWhileItStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, source := range map[string]func(func(int) bool) pipeline.Stream[int]{
+			"generate": func(last func(int) bool) pipeline.Stream[int] {
+				return pipeline.Generate(func(_ context.Context, emit func(int) bool) error {
+					for i := 0; emit(i) && last(i); i++ {
+					}
+					return nil
+				})
+			},
+			"seq": func(last func(int) bool) pipeline.Stream[int] {
+				return pipeline.FromSeq(func(yield func(int) bool) {
+					for i := 0; yield(i) && last(i); i++ {
+					}
+				})
+			},
+			"seq2": func(last func(int) bool) pipeline.Stream[int] {
+				return pipeline.FromSeq2(func(yield func(int, error) bool) {
+					for i := 0; yield(i, nil) && last(i); i++ {
+					}
+				})
+			},
+		} {
+			for behind, stage := range map[string]func(pipeline.Stream[int]) pipeline.Stream[int]{
+				"sink":   func(s pipeline.Stream[int]) pipeline.Stream[int] { return s },
+				"buffer": func(s pipeline.Stream[int]) pipeline.Stream[int] { return pipeline.Buffer(s, 2) },
+				"chunk": func(s pipeline.Stream[int]) pipeline.Stream[int] {
+					return pipeline.FlatMap(pipeline.Chunk(s, 100), func(_ context.Context, b []int) pipeline.Stream[int] { return pipeline.FromSlice(b) })
+				},
+			} {
+				stop, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+				takes := func(int) bool { time.Sleep(time.Second); return true }
+				got, err := pipeline.Collect(t.Context(), stage(pipeline.Until(stop, source(takes))))
+				cancel()
+				require.NoError(t, err, name)
+				assert.Equal(t, []int{0, 1, 2, 3}, got, "%s, %s", name, behind)
+			}
+		}
+	})
 }

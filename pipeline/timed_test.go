@@ -3,9 +3,11 @@ package pipeline_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -164,6 +166,78 @@ func TestSampleOfABusySinkIsFresh(t *testing.T) {
 		}
 		assert.GreaterOrEqual(t, n, 60)
 	})
+}
+
+// busyLatest returns what a sink gets that is busy for a while with the first,
+// and leaves after some.
+func busyLatest(t *testing.T, s pipeline.Stream[int], busy time.Duration, leave int) (log []string) {
+	t.Helper()
+	for v, err := range s(t.Context()) {
+		if err != nil {
+			return append(log, err.Error())
+		}
+		if log = append(log, strconv.Itoa(v)); len(log) == 1 {
+			time.Sleep(busy)
+		}
+		if len(log) == leave {
+			break
+		}
+	}
+	return log
+}
+
+// What was due before something else came is passed on before that, though the
+// sink was busy; but for the items of Sample, of which the last counts.
+func TestLatestOfASinkThatIsBusyOnce(t *testing.T) {
+	const s = time.Second
+	for name, c := range map[string]struct {
+		all              []coming
+		debounce, sample []string
+	}{
+		"due before the next":           {each(s, 12*s, 20*s), []string{"1", "2", "3"}, nil},
+		"due as the next comes":         {each(s, 12*s, 17*s), []string{"1", "2", "3"}, nil},
+		"due after the next":            {each(s, 12*s, 16*s), []string{"1", "3"}, nil},
+		"due before an error":           {append(each(s, 12*s), coming{25 * s, 0, errSpoilt}), []string{"1", "2", "spoilt"}, []string{"1", "2", "spoilt"}},
+		"due as an error comes":         {append(each(s, 12*s), coming{17 * s, 0, errSpoilt}), []string{"1", "2", "spoilt"}, []string{"1", "2", "spoilt"}},
+		"due after an error":            {append(each(s, 12*s), coming{16 * s, 0, errSpoilt}), []string{"1", "spoilt"}, []string{"1", "spoilt"}},
+		"due before an error, and more": {append(each(s, 12*s, 20*s), coming{40 * s, 0, errSpoilt}), []string{"1", "2", "3", "spoilt"}, nil},
+	} {
+		for _, busy := range []time.Duration{0, 50 * s} {
+			t.Run(fmt.Sprintf("%s/busy=%v", name, busy), func(t *testing.T) {
+				for leave := 1; leave <= len(c.debounce); leave++ {
+					synctest.Test(t, func(t *testing.T) {
+						got := busyLatest(t, pipeline.Debounce(arriving(c.all, time.Hour), 5*s), busy, leave)
+						assert.Equal(t, c.debounce[:leave], got)
+					})
+				}
+				if c.sample != nil {
+					synctest.Test(t, func(t *testing.T) {
+						assert.Equal(t, c.sample, busyLatest(t, pipeline.Sample(arriving(c.all, time.Hour), 5*s), busy, 99))
+					})
+				}
+			})
+		}
+	}
+}
+
+func TestSampleOfASinkThatIsBusyOnce(t *testing.T) {
+	for third, want := range map[time.Duration][]string{17 * time.Second: {"1", "3"}, 60 * time.Second: {"1", "2", "3"}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := pipeline.Sample(arriving(each(time.Second, 12*time.Second, third), time.Hour), 5*time.Second)
+			assert.Equal(t, want, busyLatest(t, s, 30*time.Second, 99), "what came while it was busy is one")
+		})
+	}
+}
+
+// An item counts from when it came on, whenever it is looked at.
+func TestDebounceWhileOthersWantTheProcessors(t *testing.T) {
+	defer crowd()()
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			s := pipeline.Debounce(arriving(each(time.Second, 12*time.Second, 14*time.Second), time.Hour), 5*time.Second)
+			require.Equal(t, []string{"1", "3"}, busyLatest(t, s, 25*time.Second, 99))
+		})
+	}
 }
 
 func TestLatestEndsWithItsContext(t *testing.T) {

@@ -2,9 +2,13 @@ package pipeline_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -313,6 +317,100 @@ func TestWindowTakesWhileTheSinkIsBusy(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		}
 		assert.Equal(t, 20, windows)
+	})
+}
+
+// busyWindows returns the windows, or errors, that a sink gets that is busy for
+// a while with the first, and leaves after some.
+func busyWindows(t *testing.T, s pipeline.Stream[pipeline.Windowed[int]], busy time.Duration, leave int) (log []string) {
+	t.Helper()
+	start := time.Now()
+	for w, err := range s(t.Context()) {
+		if err != nil {
+			return append(log, err.Error())
+		}
+		if log = append(log, fmt.Sprint(w.Items, w.End.Sub(start))); len(log) == 1 {
+			time.Sleep(busy)
+		}
+		if len(log) == leave {
+			break
+		}
+	}
+	return log
+}
+
+// Whatever the sink does, it gets the windows that it would get otherwise.
+func TestWindowsOfASinkThatIsBusyOnce(t *testing.T) {
+	const s = time.Second
+	for name, c := range map[string]struct {
+		all  []coming
+		end  time.Duration
+		span time.Duration
+		want []string
+	}{
+		"the next":            {each(s, 12*s, 14*s), 17 * s, 10 * s, []string{"[1] 10s", "[2 3] 20s"}},
+		"at the start of one": {each(s, 12*s, 20*s), time.Hour, 10 * s, []string{"[1] 10s", "[2] 20s", "[3] 30s"}},
+		"over at the end":     {each(s), 25 * s, 30 * s, []string{"[1] 10s", "[1] 20s"}},
+		"over before others":  {each(s, 45*s), 46 * s, 30 * s, []string{"[1] 10s", "[1] 20s", "[1] 30s", "[2] 50s"}},
+		"ended as one is":     {each(s), 20 * s, 30 * s, []string{"[1] 10s", "[1] 20s"}},
+		"over before an error": {
+			append(each(s, 12*s), coming{25 * s, 0, errSpoilt}), time.Hour, 10 * s,
+			[]string{"[1] 10s", "[2] 20s", "spoilt"},
+		},
+		"over before an error that comes as it is": {
+			append(each(s, 12*s), coming{20 * s, 0, errSpoilt}), time.Hour, 10 * s,
+			[]string{"[1] 10s", "[2] 20s", "spoilt"},
+		},
+		"several before an error": {
+			append(each(s), coming{25 * s, 0, errSpoilt}), time.Hour, 30 * s,
+			[]string{"[1] 10s", "[1] 20s", "spoilt"},
+		},
+	} {
+		for _, busy := range []time.Duration{15 * s, 50 * s} {
+			t.Run(fmt.Sprintf("%s/busy=%v", name, busy), func(t *testing.T) {
+				for leave := 1; leave <= len(c.want); leave++ {
+					synctest.Test(t, func(t *testing.T) {
+						windows := pipeline.Sliding(arriving(c.all, c.end), c.span, 10*s)
+						assert.Equal(t, c.want[:leave], busyWindows(t, windows, busy, leave))
+					})
+				}
+			})
+		}
+	}
+}
+
+// An item belongs to the window in which it came, whenever it is looked at.
+func TestWindowsWhileOthersWantTheProcessors(t *testing.T) {
+	defer crowd()()
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			windows := pipeline.Window(arriving(each(time.Second, 12*time.Second, 14*time.Second), 17*time.Second), 10*time.Second)
+			require.Equal(t, []string{"[1] 10s", "[2 3] 20s"}, busyWindows(t, windows, 15*time.Second, 9))
+		})
+	}
+}
+
+// crowd starts goroutines that want the processors, until it is ended.
+func crowd() (end func()) {
+	var over atomic.Bool
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for !over.Load() {
+				runtime.Gosched()
+			}
+		})
+	}
+	return func() {
+		over.Store(true)
+		wg.Wait()
+	}
+}
+
+func TestWindowOfAnItemAtItsStartThatIsTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got := watchWindows(t.Context(), pipeline.Window(arriving(each(10*time.Second), 10*time.Second), 10*time.Second))
+		assert.Equal(t, []passed[span]{{10 * time.Second, span{10 * time.Second, 20 * time.Second, []int{1}}, nil}}, got)
 	})
 }
 

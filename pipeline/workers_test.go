@@ -593,7 +593,7 @@ func TestWithoutWorkersFunctionsRunInTheGoroutineOfTheSink(t *testing.T) {
 func TestNoCallWaitsBehindASlowOneWhileAWorkerSleeps(t *testing.T) {
 	rounds := 300
 	if testing.Short() || underRace() {
-		rounds = 50
+		rounds = 20
 	}
 	for _, n := range []int{2, 4} {
 		for _, pause := range []time.Duration{40 * time.Microsecond, time.Second} { // as their timers fire, and later
@@ -728,12 +728,21 @@ func spin(n int) {
 	}
 }
 
+// awaitAtLeast waits, busily, so that it comes back at once.
+func awaitAtLeast(counter *atomic.Int64, n int64) {
+	for tries := 1; counter.Load() < n; tries++ {
+		if tries%100 == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
 // The consumer falls asleep at the very moment at which the one item comes that
 // there is: nothing else would wake it.
 func TestNoWakeUpIsLost(t *testing.T) {
-	rounds := 100_000
+	rounds := 30_000
 	if testing.Short() || underRace() {
-		rounds = 5_000
+		rounds = 2_000
 	}
 	for name, stage := range map[string]func(pipeline.Stream[int]) pipeline.Stream[int]{
 		"buffer": func(s pipeline.Stream[int]) pipeline.Stream[int] { return pipeline.Buffer(s, 1) },
@@ -750,20 +759,22 @@ func TestNoWakeUpIsLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // in which a hang is noticed
-				ch, next := make(chan int), make(chan struct{}, 1)
-				go func() {
-					defer close(ch)
+				var used atomic.Int64
+				source := pipeline.FromSeq(func(yield func(int) bool) {
 					for i := range rounds {
-						ch <- i
-						<-next
-						spin(i % 97 * 5)
+						awaitAtLeast(&used, int64(i))
+						spin(i * 7 % 500)
+						if !yield(i) {
+							return
+						}
 					}
-				}()
+				})
 				n := 0
-				for _, err := range stage(pipeline.FromChan(ch)).All(t.Context()) {
+				for _, err := range stage(source).All(t.Context()) {
 					require.NoError(t, err)
 					n++
-					next <- struct{}{}
+					used.Add(1)
+					spin(n * 31 % 700)
 				}
 				assert.Equal(t, rounds, n)
 			})
@@ -775,7 +786,7 @@ func TestNoWakeUpIsLost(t *testing.T) {
 // and again, and ends that while the consumer looks at them.
 func endOfMany(t *testing.T, rounds int, use func(pipeline.Stream[int]), end func(yield func(int, error) bool)) {
 	t.Helper()
-	const many = 200
+	const many = 100
 	for i := range rounds {
 		var ended atomic.Int64
 		ss := slices.Repeat([]pipeline.Stream[int]{func(context.Context) iter.Seq2[int, error] {
@@ -797,9 +808,9 @@ func endOfMany(t *testing.T, rounds int, use func(pipeline.Stream[int]), end fun
 }
 
 func TestWhatComesAsTheConsumerFallsAsleep(t *testing.T) {
-	rounds := 600
+	rounds := 400
 	if testing.Short() || underRace() {
-		rounds = 100
+		rounds = 30
 	}
 	t.Run("the last item", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -826,10 +837,10 @@ func TestWhatComesAsTheConsumerFallsAsleep(t *testing.T) {
 	})
 }
 
-// plainContext is one that is not of package context, so that others learn
-// later that it has ended.
+// plainContext is one that is not of package context, which makes others learn
+// of its end later.
 type plainContext struct {
-	context.Context //nolint:containedctx // that is what it is
+	context.Context
 
 	done chan struct{}
 }
@@ -845,8 +856,6 @@ func (c *plainContext) Err() error {
 	}
 }
 
-func (*plainContext) Value(any) any { return nil }
-
 // The one worker that there is fails as the consumer falls asleep.
 func TestAFailureAsTheConsumerFallsAsleep(t *testing.T) {
 	rounds := 5000
@@ -860,12 +869,10 @@ func TestAFailureAsTheConsumerFallsAsleep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				for i := range rounds {
-					var delivered atomic.Bool
+					var used atomic.Int64
 					s := pipeline.Map(numbers(2), func(_ context.Context, x int) (int, error) {
 						if x == 1 {
-							for !delivered.Load() {
-								runtime.Gosched()
-							}
+							awaitAtLeast(&used, 1)
 							spin(i * 7 % 500)
 							runtime.Goexit()
 						}
@@ -874,7 +881,7 @@ func TestAFailureAsTheConsumerFallsAsleep(t *testing.T) {
 					var last error
 					for _, err := range s.All(t.Context()) {
 						last = err
-						delivered.Store(true)
+						used.Add(1)
 						spin(i * 31 % 1000)
 					}
 					require.ErrorIs(t, last, pipeline.ErrGoexit)
