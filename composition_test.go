@@ -13,6 +13,9 @@ import (
 
 	"github.com/seed4886185c/concert/breaker"
 	"github.com/seed4886185c/concert/breaker/httpbreaker"
+	"github.com/seed4886185c/concert/gather"
+	"github.com/seed4886185c/concert/pipeline"
+	"github.com/seed4886185c/concert/pubsub"
 	"github.com/seed4886185c/concert/ratelimit"
 	"github.com/seed4886185c/concert/ratelimit/httplimit"
 	"github.com/seed4886185c/concert/retry"
@@ -183,4 +186,26 @@ func TestHTTPRetryAroundLimit(t *testing.T) {
 		assert.Equal(t, http.StatusOK, resp.StatusCode)
 		assert.Equal(t, []time.Duration{0, time.Second, 2 * time.Second}, sent)
 	})
+}
+
+// A panic is the same kind of error in all packages, so that one look finds it.
+func TestPanicErrorIsOne(t *testing.T) {
+	boom := func(context.Context) (int, error) { panic("boom") }
+	var e pubsub.Emitter[int]
+	e.On(func(ctx context.Context, _ int) error {
+		_, err := boom(ctx)
+		return err
+	})
+	for name, err := range map[string]error{
+		"gather": gather.All(t.Context(), []gather.Task[int]{boom})[0].Err,
+		"pubsub": e.Emit(t.Context(), 1),
+		"pipeline": func() (err error) {
+			defer func() { err, _ = recover().(error) }()
+			return pipeline.Run(t.Context(), pipeline.Buffer(pipeline.Tap(pipeline.Of(1), func(int) { panic("boom") }), 1))
+		}(),
+	} {
+		p, ok := errors.AsType[*gather.PanicError](err)
+		require.True(t, ok, name)
+		assert.Equal(t, "boom", p.Value, name)
+	}
 }

@@ -25,10 +25,22 @@
 //	bound how many are at something at once               →  ratelimit: NewBulkhead
 //	… and find out how many are good for it               →  ratelimit: NewAdaptive
 //	answer 429 to HTTP clients that ask too often         →  ratelimit/httplimit: Middleware
+//	work on a stream of items in stages                   →  pipeline: Map, Filter
+//	… with several workers, in order or not               →  pipeline: Workers, Ordered
+//	write in batches, count in windows of time            →  pipeline: Batch, Window
+//	give one stream to several who use it                 →  pipeline: Broadcast
+//	shut a stream down without a loss                     →  pipeline: Until
+//	call listeners, and know what became of it            →  pubsub: Emitter
+//	tell others of events, and go on                      →  pubsub: Topic
+//	… those who want the subject                          →  pubsub: Bus
 //	show a page although some of its parts fail           →  examples/dashboard
 //	download from a server that is busy, or breaks off    →  examples/fetch
 //	see what a breaker saves while a service is down      →  examples/flaky
 //	guard an HTTP API, and shut it down politely          →  examples/gateway
+//	read, clean and store records from several places     →  examples/etl
+//	follow events that never end, and show them live      →  examples/realtime
+//	start what follows from an event                      →  examples/users
+//	talk to many browsers at once, slow ones among them   →  examples/chat
 //
 // # Composition
 //
@@ -55,7 +67,13 @@
 // A rate limit or a bulkhead goes around all of that, so that what is refused
 // costs nothing, or around the call alone, so that each attempt counts; its error
 // tells how long to wait, too. What waits for its turn, such as a Limiter, has a
-// method Wait(context.Context) error, which is all that others need to know.
+// method Wait(context.Context) error, which is all that others need to know: so
+// pipeline.Throttle slows a stream down.
+//
+// What has a loop over values and errors is a stream, such as the events of a
+// subscription, which are a source for package pipeline:
+//
+//	pipeline.FromSeq2(topic.Subscribe(ctx).All())
 //
 // # Vocabulary
 //
@@ -80,6 +98,11 @@
 //   - A token is the right to do a thing once; a rate tells how many come in a
 //     second, a burst how many there are at most. To reserve is to take tokens
 //     that are not there yet.
+//   - A stream is items and errors in an order; a source makes them, a stage makes
+//     others of them, a sink uses them up.
+//   - An event is a value that is published, or emitted, to any number of
+//     subscriptions, or listeners. A handler is the function that is called with
+//     it. A subscription lags when it has lost events.
 //   - To stagger is to start tasks one after another, some time apart; a hedge
 //     is a second task that does the same as the first, in case that is slow.
 package concert

@@ -8,6 +8,8 @@ import (
 
 	"github.com/seed4886185c/concert/breaker"
 	"github.com/seed4886185c/concert/gather"
+	"github.com/seed4886185c/concert/pipeline"
+	"github.com/seed4886185c/concert/pubsub"
 	"github.com/seed4886185c/concert/retry"
 )
 
@@ -105,4 +107,31 @@ func Example_retryBreaker() {
 	// true true
 	// 42 rows <nil>
 	// 3 calls
+}
+
+// The events of a topic are a stream, which goes on in stages. When the topic is
+// closed, the stream ends, and what is left of it is written.
+func Example_topicPipeline() {
+	ctx := context.Background()
+	paid := pubsub.New[string](100)
+	orders := pipeline.FromSeq2(paid.Subscribe(ctx).All())
+	batches := pipeline.Batch(orders, 2, time.Minute)
+
+	for _, order := range []string{"lamp", "desk", "chair"} {
+		if err := paid.Publish(ctx, order); err != nil {
+			fmt.Println(err)
+		}
+	}
+	if err := paid.Close(ctx); err != nil {
+		fmt.Println(err)
+	}
+	err := pipeline.ForEach(ctx, batches, func(_ context.Context, batch []string) error {
+		fmt.Println("write", batch)
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// write [lamp desk]
+	// write [chair]
+	// <nil>
 }
