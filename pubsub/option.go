@@ -106,8 +106,8 @@ type TopicOption struct {
 
 // Replay gives to each new subscription the last n events first, whether or not
 // there were others when those were published. They take places in its queue,
-// like others. Replay panics if n is less than 1, and New does, if it is more
-// than its capacity.
+// like others: if n is the capacity, the next event finds it full. Replay
+// panics if n is less than 1, and New does, if it is more than its capacity.
 func Replay(n int) TopicOption {
 	if n < 1 {
 		panic("pubsub: Replay of less than 1")

@@ -179,8 +179,8 @@ func (s *Subscription[T]) put(v T) {
 }
 
 // All returns the events for a loop, each of which waits for the next. If some
-// were lost, there is a [*LaggedError] in their place, and then what came after
-// them. When the subscription has ended, so does the loop, after the error of
+// were lost, there is a [*LaggedError] in their place; another may follow at
+// once. When the subscription has ended, so does the loop, after the error of
 // that, if there is one; see [Subscription.Err]. Leaving the loop stops the
 // subscription.
 //

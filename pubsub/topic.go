@@ -89,9 +89,9 @@ func mustCapacity(name string, capacity int) {
 // their order. Without subscriptions it does not wait.
 //
 // Otherwise no subscription gets v, and it returns [ErrClosed], also if the
-// Topic is closed while it waits; the cause of ctx, if that ends before; or
-// [ErrReentrant], if it would have to wait and ctx is that of a handler of this
-// Topic, or made from it.
+// Topic is closed while it waits; the cause of ctx, if that ends before, or had
+// ended at once; or [ErrReentrant], if it would have to wait and ctx is that of
+// a handler of this Topic, or made from it.
 func (t *Topic[T]) Publish(ctx context.Context, v T) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
