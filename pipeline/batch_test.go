@@ -566,6 +566,38 @@ func TestBatchIsAtMostItsTimeLate(t *testing.T) {
 	})
 }
 
+// What came while the sink was busy joins one that is due already.
+func TestBatchThatIsDueTakesAllThatHasCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		all := each(0, 0, 5*time.Second, 5*time.Second, 5*time.Second, 20*time.Second)
+		var got []passed[[]int]
+		for batch, err := range pipeline.Batch(arriving(all, time.Hour), 2, time.Second).All(t.Context()) {
+			require.NoError(t, err)
+			got = append(got, passed[[]int]{at: time.Since(start), v: batch})
+			time.Sleep(15 * time.Second)
+		}
+		assert.Equal(t, []passed[[]int]{{0, []int{1, 2}, nil}, {15 * time.Second, []int{3, 4}, nil}, {30 * time.Second, []int{5, 6}, nil}}, got)
+	})
+}
+
+// A source that never pauses does not keep the time from being over.
+func TestBatchOfASourceWithoutAPause(t *testing.T) {
+	start := time.Now()
+	var batches atomic.Int64
+	source := pipeline.Generate(func(_ context.Context, emit func(int) bool) error {
+		for batches.Load() < 3 && time.Since(start) < 10*time.Second && emit(1) {
+		}
+		return nil
+	})
+	for _, err := range pipeline.Batch(source, math.MaxInt, time.Millisecond).All(t.Context()) {
+		require.NoError(t, err)
+		batches.Add(1)
+	}
+	assert.GreaterOrEqual(t, batches.Load(), int64(3))
+	assert.Less(t, time.Since(start), 10*time.Second)
+}
+
 func TestBatchPanics(t *testing.T) {
 	s := pipeline.Of(1)
 	for name, f := range map[string]func(){

@@ -589,6 +589,24 @@ func TestBatcherCloseGetsTheErrorOfABatchThatOthersFlush(t *testing.T) {
 	}
 }
 
+// Nor does a batch end with the context of who flushes it for others.
+func TestBatcherAddOfOneWhoseContextEndsFlushesForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := pipeline.NewBatcher(1, time.Hour, func(ctx context.Context, _ []int) error { return stay(ctx, time.Minute) })
+		var wg sync.WaitGroup
+		wg.Go(func() { assert.NoError(t, b.Add(t.Context(), 1)) })
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.NoError(t, b.Add(ctx, 2), "it is left to others")
+		ctx, cancel = context.WithTimeout(t.Context(), 90*time.Second) // in the midst of the batch of 2
+		defer cancel()
+		require.ErrorIs(t, b.Add(ctx, 3), context.DeadlineExceeded)
+		wg.Wait()
+		requireClosed(t, b) // with the error of 2, if there were one
+	})
+}
+
 // However long nobody asks for them, not more than some errors are held.
 func TestBatcherKeepsSomeErrorsAndCountsTheOthers(t *testing.T) {
 	for fails, last := range map[int]string{16: "failure 15", 17: "pipeline: and 1 more errors", 1000: "pipeline: and 984 more errors"} {

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -664,6 +663,18 @@ func TestDropOfAStreamIsAnError(t *testing.T) {
 	}
 }
 
+func TestDropOfFilterAndForEach(t *testing.T) {
+	for _, opts := range [][]pipeline.Option{nil, {pipeline.Workers(2), pipeline.Ordered()}} {
+		requireItems(t, pipeline.Filter(numbers(4), func(_ context.Context, x int) (bool, error) {
+			if x == 1 {
+				return true, pipeline.Drop
+			}
+			return true, nil
+		}, opts...), 0, 2, 3)
+		require.NoError(t, pipeline.ForEach(t.Context(), numbers(4), func(context.Context, int) error { return pipeline.Drop }, opts...))
+	}
+}
+
 func TestAPanicAfterAGoexitIsRaised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		assert.Panics(t, func() {
@@ -758,13 +769,8 @@ func TestAnErrorBesideTheEndOfTheContext(t *testing.T) {
 		"joined with both": func(ctx context.Context) error { return errors.Join(errKill, ctx.Err(), context.Cause(ctx)) },
 	} {
 		for how, sink := range sinks() {
-			switch how {
-			case "foreach", "ordered", "reduce by workers":
+			if how == "foreach" || how == "ordered" || how == "reduce by workers" {
 				continue // whose goroutines end with the context
-			case "chan", "chan, not received":
-				if strings.HasPrefix(name, "joined") {
-					continue // which is for it what it was stopped with
-				}
 			}
 			t.Run(name+"/"+how, func(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())

@@ -407,6 +407,31 @@ func TestUntilOfASinkWhoseContextEnds(t *testing.T) {
 	})
 }
 
+// A context that ends within the stream ends what uses that, at once.
+func TestUntilOfAContextWithinThatEnds(t *testing.T) {
+	for name, inner := range map[string]pipeline.Stream[int]{
+		"generate": pipeline.Generate(func(_ context.Context, emit func(int) bool) error { emit(1); emit(2); return nil }),
+		"seq":      numbers(3),
+		"seq2":     pipeline.FromSeq2(func(yield func(int, error) bool) { _ = yield(1, nil) && yield(2, nil) }),
+	} {
+		requireItems(t, pipeline.Until(t.Context(), pipeline.Map(pipeline.Of(1), func(ctx context.Context, _ int) (int, error) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			cancel(errCause)
+			got, err := pipeline.Collect(ctx, inner)
+			require.ErrorIs(t, err, errCause, name)
+			assert.Empty(t, got, name)
+			return 7, nil
+		})), 7)
+	}
+}
+
+// The sink's own context counts also where stop has ended.
+func TestUntilWhereBothHaveEnded(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errCause)
+	requireCause(t, pipeline.Run(ctx, pipeline.Until(ctx, pipeline.Of(1))), context.Canceled)
+}
+
 func TestUntilPassesErrorsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stop, cancel := context.WithTimeout(t.Context(), time.Minute)

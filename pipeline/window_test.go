@@ -351,6 +351,7 @@ func TestWindowsOfASinkThatIsBusyOnce(t *testing.T) {
 		"the next":            {each(s, 12*s, 14*s), 17 * s, 10 * s, []string{"[1] 10s", "[2 3] 20s"}},
 		"at the start of one": {each(s, 12*s, 20*s), time.Hour, 10 * s, []string{"[1] 10s", "[2] 20s", "[3] 30s"}},
 		"over at the end":     {each(s), 25 * s, 30 * s, []string{"[1] 10s", "[1] 20s"}},
+		"several over":        {each(s), 35 * s, 30 * s, []string{"[1] 10s", "[1] 20s", "[1] 30s"}},
 		"over before others":  {each(s, 45*s), 46 * s, 30 * s, []string{"[1] 10s", "[1] 20s", "[1] 30s", "[2] 50s"}},
 		"ended as one is":     {each(s), 20 * s, 30 * s, []string{"[1] 10s", "[1] 20s"}},
 		"over before an error": {
@@ -404,6 +405,41 @@ func crowd() (end func()) {
 	return func() {
 		over.Store(true)
 		wg.Wait()
+	}
+}
+
+// A timer that fires as an item is on its way costs nothing.
+func TestNothingIsLostInTheShortestOfTimes(t *testing.T) {
+	const n = 2000
+	for _, d := range []time.Duration{1, 100, 10_000} {
+		for i := range 5 {
+			source := pipeline.Generate(func(_ context.Context, emit func(int) bool) error {
+				for x := range n {
+					if spin((x * 7919) % 200); !emit(x) {
+						return nil
+					}
+				}
+				return nil
+			})
+			batches, err := pipeline.Collect(t.Context(), pipeline.Batch(source, 1+i*3, d))
+			require.NoError(t, err)
+			require.True(t, slices.Equal(countTo(n), slices.Concat(batches...)))
+			windows, err := pipeline.Collect(t.Context(), pipeline.Window(source, d))
+			require.NoError(t, err)
+			var all []int
+			for _, w := range windows {
+				require.NotEmpty(t, w.Items)
+				all = append(all, w.Items...)
+			}
+			require.True(t, slices.Equal(countTo(n), all))
+			for _, s := range []pipeline.Stream[int]{pipeline.Debounce(source, d), pipeline.Sample(source, d)} {
+				some, err := pipeline.Collect(t.Context(), s)
+				require.NoError(t, err)
+				require.True(t, slices.IsSorted(some))
+				require.Len(t, slices.Compact(slices.Clone(some)), len(some), "none comes twice")
+				require.Equal(t, n-1, some[len(some)-1])
+			}
+		}
 	}
 }
 

@@ -481,6 +481,37 @@ func TestFlatMapCallsNoMoreAfterAnUnhandledError(t *testing.T) {
 	}
 }
 
+// A stream that is in use stops, too, while an error of another waits.
+func TestStreamsOfAFlatMapWaitWhileAnErrorIsUnhandled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		s := pipeline.FlatMap(numbers(2), func(_ context.Context, x int) pipeline.Stream[int] {
+			if x == 1 {
+				return pipeline.Generate(func(context.Context, func(int) bool) error {
+					time.Sleep(time.Second)
+					return errKill
+				})
+			}
+			return pipeline.Tap(numbers(25_000), func(x int) {
+				if calls.Add(1); x >= 20_000 { // after quick ones, much may be under way
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}, pipeline.Workers(2))
+		n := 0
+		for _, err := range s(t.Context()) {
+			n++
+			if err == nil {
+				continue
+			}
+			before := calls.Load()
+			time.Sleep(time.Minute)
+			assert.LessOrEqual(t, calls.Load()-before, int64(1))
+		}
+		assert.Equal(t, 25_001, n)
+	})
+}
+
 func TestSequentialStagesCallNothingAfterAnError(t *testing.T) {
 	calls := 0
 	s := pipeline.Tap(pipeline.Map(numbers(100), func(_ context.Context, x int) (int, error) {
@@ -740,9 +771,9 @@ func awaitAtLeast(counter *atomic.Int64, n int64) {
 // The consumer falls asleep at the very moment at which the one item comes that
 // there is: nothing else would wake it.
 func TestNoWakeUpIsLost(t *testing.T) {
-	rounds := 30_000
+	rounds := 100_000
 	if testing.Short() || underRace() {
-		rounds = 2_000
+		rounds = 5_000
 	}
 	for name, stage := range map[string]func(pipeline.Stream[int]) pipeline.Stream[int]{
 		"buffer": func(s pipeline.Stream[int]) pipeline.Stream[int] { return pipeline.Buffer(s, 1) },
@@ -758,26 +789,27 @@ func TestNoWakeUpIsLost(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // in which a hang is noticed
-				var used atomic.Int64
-				source := pipeline.FromSeq(func(yield func(int) bool) {
-					for i := range rounds {
-						awaitAtLeast(&used, int64(i))
-						spin(i * 7 % 500)
-						if !yield(i) {
-							return
-						}
-					}
-				})
-				n := 0
-				for _, err := range stage(source).All(t.Context()) {
-					require.NoError(t, err)
-					n++
-					used.Add(1)
-					spin(n * 31 % 700)
+			ch, next := make(chan int), make(chan struct{}, 1)
+			go func() {
+				defer close(ch)
+				for i := range rounds {
+					ch <- i
+					<-next
+					spin(i % 97 * 5)
 				}
-				assert.Equal(t, rounds, n)
-			})
+			}()
+			const patience = 20 * time.Second // for so many items
+			watch := time.AfterFunc(patience, func() { panic("a wake-up was lost") })
+			defer watch.Stop()
+			n := 0
+			for _, err := range stage(pipeline.FromChan(ch)).All(t.Context()) {
+				require.NoError(t, err)
+				if n++; n%1000 == 0 {
+					watch.Reset(patience)
+				}
+				next <- struct{}{}
+			}
+			assert.Equal(t, rounds, n)
 		})
 	}
 }
