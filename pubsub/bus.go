@@ -170,7 +170,7 @@ func (b *Bus[T]) prune(n *node[T]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n.users == 0 && n.topic != nil && n.topic.idle() {
-		n.topic.cancel()
+		n.topic.cancel(nil)
 		n.topic = nil
 		n.wither()
 	}

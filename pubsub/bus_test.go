@@ -483,9 +483,11 @@ func TestBusCloseThatRunsOutOfTime(t *testing.T) {
 		late := errors.New("late")
 		b := pubsub.NewBus[int](8)
 		var subs []busSub
-		for _, pattern := range []string{"a", "*"} {
+		causes := make([]error, 2)
+		for i, pattern := range []string{"a", "*"} {
 			subs = append(subs, busHandle(t, b, pattern, func(ctx context.Context, _ busMessage) error {
 				<-ctx.Done()
+				causes[i] = context.Cause(ctx)
 				time.Sleep(time.Second) // it does not hurry
 				return nil
 			}))
@@ -499,12 +501,18 @@ func TestBusCloseThatRunsOutOfTime(t *testing.T) {
 		err := b.Close(ctx)
 		require.ErrorIs(t, err, late)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, []string{"#1 lag 3", "#2 lag 3", "context deadline exceeded", "late"}, topicErrors(err))
 		assert.Equal(t, time.Minute, time.Since(start))
 		for _, s := range subs {
 			assert.EqualValues(t, 3, s.Missed())
 		}
-		require.NoError(t, b.Close(t.Context()), "it waits for the calls")
-		assert.Equal(t, time.Minute+time.Second, time.Since(start))
+		err = b.Close(t.Context())
+		assert.Equal(t, []string{"#1 lag 3", "#2 lag 3"}, topicErrors(err), "this one was not cut short")
+		assert.Equal(t, time.Minute+time.Second, time.Since(start), "it waits for the calls")
+		for _, cause := range causes {
+			require.ErrorIs(t, cause, late)
+			require.ErrorIs(t, cause, context.DeadlineExceeded)
+		}
 	})
 }
 

@@ -37,9 +37,9 @@ type listener struct {
 }
 
 // On adds a listener, and returns the function that removes it, and no other,
-// even if the same function was added twice. That may be called again. Once it
-// has returned, no call of Emit begins to call h; one that has begun is not
-// waited for.
+// even if the same function was added twice. That may be called again. No Emit
+// that begins after it has returned calls h; one that is under way may still be
+// about to, and is not waited for.
 //
 // With [Once] and [Named]. On panics if h is nil.
 func (e *Emitter[T]) On(h Handler[T], opts ...ListenOption) (off func()) {

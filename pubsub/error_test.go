@@ -191,6 +191,23 @@ func TestErrorPanicsOfWrongUse(t *testing.T) {
 	require.NoError(t, bus.Close(t.Context()))
 }
 
+// Who mixes up types is told which ones.
+func TestErrorTellsTheTypesOfAFilter(t *testing.T) {
+	topic, bus := pubsub.New[int](4), pubsub.NewBus[int](4)
+	keep, keepText := pubsub.Filter(func(int) bool { return true }), pubsub.Filter(func(string) bool { return true })
+	handler := func(context.Context, int) error { return nil }
+	for want, f := range map[string]func(){
+		"func(string) bool, and not func(int) bool":              func() { topic.Handle(handler, keep, keepText) },
+		"func(bool) bool, and not func(int) bool":                func() { topic.Subscribe(t.Context(), pubsub.Filter(func(b bool) bool { return b })) },
+		"func(interface {}) bool, and not func(string) bool":     func() { pubsub.New[string](1).Subscribe(t.Context(), pubsub.Filter(func(any) bool { return true })) },
+		"func(int) bool, and not func(pubsub.Message[int]) bool": func() { _, _ = bus.Subscribe(t.Context(), "a", keep) },
+	} {
+		assert.Equal(t, "pubsub: Filter of another type: "+want, errorPanic(f))
+	}
+	require.NoError(t, topic.Close(t.Context()))
+	require.NoError(t, bus.Close(t.Context()))
+}
+
 func TestErrorNoPanicAtTheBounds(t *testing.T) {
 	assert.NotPanics(t, func() {
 		pubsub.New[int](1)

@@ -278,7 +278,7 @@ func ExampleOverflow() {
 	// Output:
 	// (pubsub: missed 2 events) c d - <nil>
 	// a b (pubsub: missed 2 events) - <nil>
-	// a b (pubsub: missed 1 event) (pubsub: the subscription was full) - pubsub: the subscription was full
+	// a b (pubsub: the subscription was full) - pubsub: the subscription was full
 }
 
 // Who comes late gets the last events first.

@@ -63,6 +63,7 @@ func (s *Subscription[T]) fail(err error) {
 // exit is what the goroutine does last.
 func (s *Subscription[T]) exit() {
 	t := s.topic
+	s.batch = nil
 	s.cancel()
 	if s.unwatch != nil {
 		s.unwatch()

@@ -46,11 +46,12 @@ type modelSub struct {
 	missed      int
 	attached    bool   // gets what is published
 	over        bool   // nothing comes any more
-	reason      string // why it has ended, or will have once the queue is empty
+	reason      string // why it has ended, or will have once the queue is empty: the first one
 	told        bool   // the loop has got the reason
 	wants, busy bool
 	seen        []string
 	errs        []string // of the handler
+	cause       string   // of the context of its call, once that has ended
 }
 
 func (s *modelSub) unread() (n int) {
@@ -62,6 +63,9 @@ func (s *modelSub) unread() (n int) {
 	return n
 }
 
+// single tells whether it takes the first event, whatever that is, and no more.
+func (s *modelSub) single() bool { return s.once && !s.filter }
+
 func (s *modelSub) full(capacity int) bool { return s.attached && s.unread() == capacity }
 
 // publish puts v into the queue, or loses one.
@@ -71,6 +75,7 @@ func (s *modelSub) publish(v, capacity int) {
 	}
 	if !s.full(capacity) {
 		s.queue = append(s.queue, place{value: v})
+		s.attached = !s.single()
 		return
 	}
 	s.missed++
@@ -83,22 +88,21 @@ func (s *modelSub) publish(v, capacity int) {
 		}
 		s.queue = append([]place{{lost: gap}}, s.queue[1:]...)
 		s.queue = append(s.queue, place{value: v})
-	case pubsub.DropNewest, pubsub.Disconnect:
+	case pubsub.DropNewest:
 		if last := &s.queue[len(s.queue)-1]; last.lost > 0 {
 			last.lost++
 		} else {
 			s.queue = append(s.queue, place{lost: 1})
 		}
-		if s.overflow == pubsub.Disconnect {
-			s.attached, s.reason = false, "full"
-		}
+	case pubsub.Disconnect:
+		s.attached, s.reason = false, "full"
 	case pubsub.Block:
 		panic("there was no room")
 	}
 }
 
 func (s *modelSub) end(reason string) {
-	if !s.over { // one that was full has not ended as long as there is something to read
+	if !s.over && s.reason == "" { // one that was full stays so
 		s.reason = reason
 	}
 	s.attached, s.over, s.queue = false, true, nil
@@ -145,11 +149,8 @@ func (s *modelSub) read() {
 
 // err is the set of what Err has to join.
 func (s *modelSub) err() []string {
-	all := slices.Clone(s.errs)
-	if len(all) > 16 {
-		all = slices.Concat(all[:8], all[len(all)-8:])
-	}
-	if s.over && s.reason != "" {
+	all := keptErrs(s.errs)
+	if s.reason != "" {
 		all = append(all, s.reason)
 	}
 	if s.kind != byLoop && s.missed > 0 {
@@ -157,6 +158,15 @@ func (s *modelSub) err() []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// keptErrs is the first 8 and the last 8.
+func keptErrs(all []string) []string {
+	n := len(all) - 16
+	if n <= 0 {
+		return slices.Clone(all)
+	}
+	return slices.Concat(all[:8], []string{fmt.Sprintf("pubsub: %d more errors, not kept", n)}, all[len(all)-8:])
 }
 
 func topicKeeps(v int) bool { return v%3 != 0 }
@@ -169,6 +179,7 @@ type modelTopic struct {
 	waiting          []int    // publishers
 	results          []string // of all
 	closed, cut      bool     // cut: the context of Close has ended
+	errs             []string // of the handlers
 }
 
 func (m *modelTopic) blocked() bool {
@@ -202,7 +213,7 @@ func (m *modelTopic) subscribe(s *modelSub) {
 	}
 	s.attached = true
 	for _, v := range m.history[max(0, len(m.history)-m.replay):] {
-		s.queue = append(s.queue, place{value: v})
+		s.publish(v, m.capacity)
 	}
 }
 
@@ -221,11 +232,33 @@ func (m *modelTopic) close() {
 func (m *modelTopic) cutShort() {
 	m.cut = true
 	for _, s := range m.subs {
-		if s.kind == byHandler && !s.over {
-			s.missed += s.unread()
-			s.end("")
+		if s.kind != byHandler {
+			continue
 		}
+		if n := s.unread(); n > 0 {
+			s.missed += n
+			m.errs = append(m.errs, fmt.Sprintf("%s lag %d", s.name, n))
+		}
+		s.end("")
+		s.endCall("cause")
 	}
+}
+
+// endCall is the end of the context of the call.
+func (s *modelSub) endCall(cause string) {
+	if s.cause == "" {
+		s.cause = cause
+	}
+}
+
+// err is the set of what Close has to join.
+func (m *modelTopic) err() []string {
+	all := keptErrs(m.errs)
+	if m.cut {
+		all = append(all, "cause")
+	}
+	slices.Sort(all)
+	return all
 }
 
 // drained tells whether Close has nothing to wait for.
@@ -239,7 +272,7 @@ func (m *modelTopic) drained() bool {
 // if all that wait publish at once.
 func (m *modelTopic) uncertain() bool {
 	return len(m.waiting) > m.capacity && slices.ContainsFunc(m.subs, func(s *modelSub) bool {
-		return s.overflow != pubsub.Block && s.attached && s.wants
+		return s.overflow != pubsub.Block && s.attached && s.wants && !s.single()
 	})
 }
 
@@ -253,6 +286,7 @@ type scriptSub struct {
 	ch     <-chan int
 	stop   chan struct{} // closed when Stop has returned
 	seen   []string
+	ctx    context.Context // that of the last call
 }
 
 func (s *scriptSub) loop() {
@@ -276,7 +310,8 @@ func (s *scriptSub) loop() {
 	}
 }
 
-func (s *scriptSub) handle(_ context.Context, v int) error {
+func (s *scriptSub) handle(ctx context.Context, v int) error {
+	s.ctx = ctx
 	s.seen = append(s.seen, strconv.Itoa(v))
 	switch <-s.gate {
 	case "boom":
@@ -287,6 +322,20 @@ func (s *scriptSub) handle(_ context.Context, v int) error {
 		runtime.Goexit()
 	}
 	return nil
+}
+
+// cause tells that of the context of the call.
+func (s *scriptSub) cause() string {
+	switch err := context.Cause(s.ctx); {
+	case err == nil && s.ctx.Err() == nil:
+		return ""
+	case errors.Is(err, errTopicCause):
+		return "cause"
+	case err == context.Canceled: //nolint:errorlint // that and nothing else
+		return "stopped"
+	default:
+		return fmt.Sprint(err)
+	}
 }
 
 // topicErrors tells what an error joins, sorted and short.
@@ -337,6 +386,7 @@ type topicScript struct {
 	results []string
 	closing context.CancelCauseFunc
 	closeBy chan error
+	joined  bool // what Close returned has been looked at
 }
 
 // next is less than n.
@@ -418,6 +468,7 @@ func (r *topicScript) read(s *scriptSub, m *modelSub) {
 			how := []string{"", "", "", "boom", "panic", "goexit"}[r.next(6)]
 			if how != "" {
 				m.errs = append(m.errs, m.name+" "+how)
+				r.model.errs = append(r.model.errs, m.name+" "+how)
 			}
 			m.busy, m.wants = false, true
 			s.gate <- how
@@ -443,6 +494,9 @@ func (r *topicScript) read(s *scriptSub, m *modelSub) {
 // end ends a subscription.
 func (r *topicScript) end(s *scriptSub, m *modelSub, reason string) {
 	m.end(reason)
+	if m.kind == byHandler {
+		m.endCall("stopped")
+	}
 	if m.kind == byChannel && m.busy { // it is not received
 		m.busy, m.seen = false, m.seen[:len(m.seen)-1]
 	}
@@ -531,7 +585,7 @@ func (r *topicScript) requireSame() {
 	synctest.Wait()
 	r.model.settle()
 	require.Equal(r.t, r.model.results, r.results, "of Publish, after %q", r.log)
-	attached, drains := 0, r.model.closed
+	left := 0
 	for i, m := range r.model.subs {
 		s := r.subs[i]
 		seen := m.seen
@@ -541,23 +595,24 @@ func (r *topicScript) requireSame() {
 		require.Equal(r.t, fmt.Sprint(seen), fmt.Sprint(s.seen), "%s, after %q", m.name, r.log)
 		require.EqualValues(r.t, m.missed, s.Missed(), "missed by %s, after %q", m.name, r.log)
 		require.Equal(r.t, m.unread(), s.Len(), "unread by %s, after %q", m.name, r.log)
-		if m.attached {
-			attached++
+		if !m.over {
+			left++
 		}
-		if m.attached || m.over {
-			require.Equal(r.t, fmt.Sprint(m.err()), fmt.Sprint(topicErrors(s.Err())), "of %s, after %q", m.name, r.log)
-		} else {
-			drains = true
+		require.Equal(r.t, fmt.Sprint(m.err()), fmt.Sprint(topicErrors(s.Err())), "of %s, after %q", m.name, r.log)
+		if m.kind == byHandler && m.busy {
+			require.Equal(r.t, m.cause, s.cause(), "of the context of %s, after %q", m.name, r.log)
 		}
 		if s.stop != nil {
 			require.Equal(r.t, !m.busy, topicClosed(s.stop), "Stop of %s waits for the call, after %q", m.name, r.log)
 		}
 	}
-	if !drains {
-		require.Equal(r.t, attached, r.topic.Len(), "subscriptions, after %q", r.log)
-	}
-	if r.model.closed {
-		require.Equal(r.t, r.model.drained(), len(r.closeBy) == 1, "Close has returned, after %q", r.log)
+	require.Equal(r.t, left, r.topic.Len(), "subscriptions, after %q", r.log)
+	if r.model.closed && !r.joined {
+		r.joined = r.model.drained()
+		require.Equal(r.t, r.joined, len(r.closeBy) == 1, "Close has returned, after %q", r.log)
+		if r.joined {
+			require.Equal(r.t, fmt.Sprint(r.model.err()), fmt.Sprint(topicErrors(<-r.closeBy)), "of Close, after %q", r.log)
+		}
 	}
 }
 
@@ -585,8 +640,12 @@ func (r *topicScript) finish() {
 		cancel(errTopicCause)
 	}
 	synctest.Wait()
-	_ = r.topic.Close(context.Background())
+	err := r.topic.Close(context.Background())
 	assert.Zero(r.t, r.topic.Len())
+	if !r.t.Failed() {
+		r.model.cut = false
+		assert.Equal(r.t, fmt.Sprint(r.model.err()), fmt.Sprint(topicErrors(err)), "of Close at the end, after %q", r.log)
+	}
 }
 
 // requireTopicModel runs the script that data is.

@@ -1,6 +1,10 @@
 package pubsub
 
-import "time"
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
 
 // A SubOption is what Handle and Subscribe take: an [Overflow], a [Filter], or
 // a [ListenOption].
@@ -48,10 +52,20 @@ const (
 	// DropNewest lets the subscription lose the one that is published.
 	DropNewest
 
-	// Disconnect ends the subscription, once it has read what it has, with the
-	// error [ErrFull]. It misses the one that is published, and what comes after.
+	// Disconnect ends the subscription with the error [ErrFull]; what it has it can
+	// still read. It misses the one that is published, and is not concerned with
+	// what comes after.
 	Disconnect
 )
+
+// String returns the name.
+func (o Overflow) String() string {
+	names := [...]string{"Block", "DropOldest", "DropNewest", "Disconnect"}
+	if int(o) < len(names) {
+		return names[o]
+	}
+	return "Overflow(" + strconv.Itoa(int(o)) + ")"
+}
 
 func (o Overflow) subscribe(s *settings) {
 	if o > Disconnect {
@@ -64,9 +78,11 @@ type filterOption struct{ keep any }
 
 // Filter leaves out the events for which keep returns false. It is called where
 // the event would go: in the goroutine of the handler, or that of the loop.
-// What is left out takes a place in the queue until then. Of several filters,
-// all have to return true. Filter panics if keep is nil, and so does who takes
-// it, if its events are not of the type T.
+// What is left out takes a place in the queue until then, also in one that
+// nobody reads. Where it panics, so does the loop; for a handler or a channel
+// the panic is a [*ListenerError] instead, and the event is left out. Of
+// several filters, all have to return true. Filter panics if keep is nil, and
+// so does who takes it, if its events are not of the type T.
 func Filter[T any](keep func(T) bool) SubOption { //nolint:ireturn // there are several, and none to name
 	if keep == nil {
 		panic("pubsub: Filter with a nil function")
@@ -90,7 +106,7 @@ func filtersOf[T any](filters []any) []func(T) bool {
 	for _, f := range filters {
 		keep, ok := f.(func(T) bool)
 		if !ok {
-			panic("pubsub: Filter of another type")
+			panic(fmt.Sprintf("pubsub: Filter of another type: %T, and not %T", f, keep))
 		}
 		all = append(all, keep)
 	}
@@ -106,7 +122,8 @@ type TopicOption struct {
 
 // Replay gives to each new subscription the last n events first, whether or not
 // there were others when those were published. They take places in its queue,
-// like others: if n is the capacity, the next event finds it full. Replay
+// like others: if n is the capacity,
+// the next event finds it full. Replay
 // panics if n is less than 1, and New does, if it is more than its capacity.
 func Replay(n int) TopicOption {
 	if n < 1 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,10 +53,12 @@ func TestOverflowScripts(t *testing.T) {
 		"newest, at the end":        {1, newest, "a+ 1 2 3 close a=1,lag2,end"},
 		"newest, waiting":           {1, newest, "a+ a=waits 1 a=1 a=waits 2 a=2"},
 		"newest, each its own":      {1, newest, "a+ b+ 1 a=1 2 b=1,lag1 a=2 3 b=3 a=3"},
-		"disconnect":                {2, disconnect, "a+ 1 2 3 4 a:2/1 a=1 5 a=2 6 a=lag1,full,end 7 a:0/1"},
-		"disconnect, each its own":  {2, disconnect, "a+ b+ 1 2 b=1,2 3 4 b=3,4 a=1,2,lag1,full,end 5 b=5,waits"},
-		"disconnect, then close":    {1, disconnect, "a+ 1 2 close a=1,lag1,full,end"},
-		"disconnect, then stop":     {1, disconnect, "a+ 1 2 cancel a=cause,end"},
+		"disconnect":                {2, disconnect, "a+ 1 2 3 4 a:2/1 a=1 5 a=2 6 a=full,end 7 a:0/1"},
+		"disconnect, each its own":  {2, disconnect, "a+ b+ 1 2 b=1,2 3 4 b=3,4 a=1,2,full,end a:0/1 5 b=5,waits b:0/0"},
+		"disconnect, then close":    {1, disconnect, "a+ 1 2 close a=1,full,end"},
+		"disconnect, then cancel":   {1, disconnect, "a+ 1 2 cancel a=full,end a:0/1"},
+		"disconnect, read, cancel":  {2, disconnect, "a+ 1 2 3 a=1 cancel 4 a=full,end a:0/1"},
+		"cancel, before it's full":  {1, disconnect, "a+ 1 cancel 2 3 a=cause,end a:0/0"},
 		"disconnect, not when it's": {2, disconnect, "a+ 1 2 a=1 3 a=2 4 a=3,4,waits"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -95,7 +98,7 @@ func TestOverflowReplayScripts(t *testing.T) {
 		"replay fills the queue":       {2, 2, pubsub.Block, "1 2 3 a+ a:2/0 4? a=2 4! a=3,4,waits"},
 		"replay, then lag":             {2, 2, pubsub.DropOldest, "1 2 3 a+ 4 a=lag1,3,4"},
 		"replay, then newest":          {2, 2, pubsub.DropNewest, "1 2 3 a+ 4 a=2,3,lag1 5 a=5"},
-		"replay, then disconnect":      {2, 2, pubsub.Disconnect, "1 2 3 a+ 4 a=2,3,lag1,full,end"},
+		"replay, then disconnect":      {2, 2, pubsub.Disconnect, "1 2 3 a+ 4 5 a:2/1 a=2,3,full,end"},
 		"replay of fewer than asked":   {5, 5, pubsub.Block, "1 a+ a=1,waits b+ b=1,waits"},
 		"replay ends with the topic":   {5, 5, pubsub.Block, "1 close a+ a=closed,end"},
 		"replay of a blocked publish":  {1, 1, pubsub.Block, "a+ 1 2? b+ b=1 a=1 2! c+ c=2 a=2 b=2"},
@@ -212,7 +215,7 @@ func TestOverflowOfHandlersAndChannels(t *testing.T) {
 		{pubsub.Disconnect, []int{1, 3, 5}, 1, []string{"full", "lag 1"}},
 	} {
 		for _, kind := range []string{"handler", "channel"} {
-			t.Run(fmt.Sprintf("%d/%s", test.overflow, kind), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%v/%s", test.overflow, kind), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					topic := pubsub.New[int](4)
 					var got []int
@@ -311,8 +314,11 @@ func TestOverflowOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runTopicScript(t, pubsub.New[int](4), "a+ 1 2 a=1 a:0/0 a=end 3 4 5 6 7", pubsub.Once())
 		runTopicScript(t, pubsub.New[int](4), "a+ 1 2 a=waits 3 4 a=3,end", pubsub.Once(), third)
-		runTopicScript(t, pubsub.New[int](1), "a+ 1 2? a=1 2! 3 4 a=end", pubsub.Once())
-		runTopicScript(t, pubsub.New[int](2), "a+ 1 2 3 a=lag1 a=2,end a:0/1", pubsub.Once(), pubsub.DropOldest)
+		runTopicScript(t, pubsub.New[int](1), "a+ 3 4? a=3 4! 5 6 a=end", pubsub.Once(), third)
+		runTopicScript(t, pubsub.New[int](2), "a+ 1 2 3 4 a:2/2 a=lag2 a=3,end a:0/2", pubsub.Once(), third, pubsub.DropOldest)
+		runTopicScript(t, pubsub.New[int](2), "a+ 1 2 3 4 a:2/2 a=lag2 5 6 a=6,end a:0/2", pubsub.Once(), third, pubsub.DropNewest)
+		runTopicScript(t, pubsub.New[int](2), "a+ 1 2 3 4 a:2/1 a=full,end", pubsub.Once(), third, pubsub.Disconnect)
+		runTopicScript(t, pubsub.New[int](2), "a+ 2 3 4 5 a=3,full,end a:0/1", pubsub.Once(), third, pubsub.Disconnect)
 
 		topic := pubsub.New[int](4)
 		calls, filtered := 0, 0
@@ -333,18 +339,235 @@ func TestOverflowOnce(t *testing.T) {
 		require.Zero(t, topic.Len())
 		require.ErrorIs(t, topic.Close(t.Context()), errTopicBoom)
 	})
-	topic := pubsub.New[int](16)
-	var calls atomic.Int64
-	for range 20 {
-		topic.Handle(func(context.Context, int) error { calls.Add(1); return nil }, pubsub.Once())
+}
+
+// Without a Filter, Once takes the first event, be it one of the replay, and
+// then no other: it holds up nobody, and misses nothing, whatever its Overflow
+// is, and whatever others do with the same events.
+func TestOverflowOnceTakesTheFirst(t *testing.T) {
+	type row struct {
+		capacity, replay int
+		script           string
 	}
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() { requirePublished(t, topic, topicCount(0, 100)...) })
+	for overflow := range pubsub.Overflow(4) {
+		for _, test := range []row{
+			{1, 0, "a+ 1 2 3 a:1/0 a=1 a:0/0 4 a=end"},
+			{1, 0, "a+ b+ 1 2 3 a=1,end b:1/0 4 b=1,end b:0/0"},
+			{1, 0, "a+ a=waits 1 a=1 2 3 a=end"},
+			{3, 0, "a+ 1 2 3 4 5 6 7 a:1/0 a=1,end"},
+			{2, 0, "a+ 1 2 close a:1/0 a=1,end b+ b=closed"},
+			{2, 0, "a+ 1 2 cancel a:0/0 a=cause,end a:0/0 3 4"},
+			{2, 2, "1 2 3 a+ a:1/0 4 5 6 a:1/0 a=2 7 8 9 a=end a:0/0"},
+			{3, 1, "1 2 3 a+ a:1/0 4 5 b+ b=5 a=3,end b=end"},
+		} {
+			t.Run(fmt.Sprintf("%v/%s", overflow, test.script), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var opts []pubsub.TopicOption
+					if test.replay > 0 {
+						opts = append(opts, pubsub.Replay(test.replay))
+					}
+					topic := pubsub.New[int](test.capacity, opts...)
+					lossy := topic.Subscribe(t.Context(), pubsub.DropOldest)
+					requirePublished(t, topic, topicCount(0, 20)...)
+					runTopicScript(t, topic, test.script, pubsub.Once(), overflow)
+					require.Equal(t, test.capacity, lossy.Len())
+					lossy.Stop()
+					require.Zero(t, topic.Len())
+				})
+			})
+		}
 	}
-	wg.Wait()
-	require.NoError(t, topic.Close(t.Context()))
-	require.EqualValues(t, 20, calls.Load())
+}
+
+// All that come first take the same event, though many publish.
+func TestOverflowOnceUnderRace(t *testing.T) {
+	for range 50 {
+		topic := pubsub.New[int](3)
+		var first atomic.Int64
+		gate := topic.Handle(func(_ context.Context, v int) error { first.CompareAndSwap(0, int64(v)); return nil })
+		var wg sync.WaitGroup
+		var got [24]atomic.Int64
+		subs := make([]*pubsub.Subscription[int], len(got))
+		for i := range subs {
+			opts := []pubsub.SubOption{pubsub.Once(), pubsub.Overflow(i % 4)}
+			topic.Subscribe(t.Context(), pubsub.DropOldest) // nobody reads it
+			switch i / 4 % 3 {
+			case 0:
+				subs[i] = topic.Handle(func(_ context.Context, v int) error { got[i].Add(int64(v)); return nil }, opts...)
+			case 1:
+				subs[i] = topic.Subscribe(t.Context(), opts...)
+				wg.Go(func() {
+					for v, err := range subs[i].All() {
+						assert.NoError(t, err)
+						got[i].Add(int64(v))
+					}
+				})
+			case 2:
+				subs[i] = topic.Subscribe(t.Context(), opts...)
+				wg.Go(func() {
+					for v := range subs[i].C() {
+						got[i].Add(int64(v))
+					}
+				})
+			}
+		}
+		for p := range 4 {
+			wg.Go(func() { requirePublished(t, topic, topicCount(1+100*p, 100+100*p)...) })
+		}
+		wg.Wait()
+		require.NoError(t, topic.Close(t.Context()))
+		for i, s := range subs {
+			require.Equal(t, first.Load(), got[i].Load(), "%d", i)
+			require.NoError(t, s.Err(), "it has missed nothing")
+			require.Zero(t, s.Missed())
+		}
+		require.NoError(t, gate.Err())
+	}
+}
+
+// Who is disconnected knows at once, and for good, however it ends afterwards;
+// that it has missed one is told by no other error in the loop.
+func TestOverflowDisconnectTellsAtOnce(t *testing.T) {
+	for _, kind := range []string{"loop", "handler", "channel"} {
+		for _, test := range []struct {
+			how    string
+			rest   []int // what is read afterwards: 1 is read, or held by the channel, before
+			missed int   // by a handler
+		}{
+			{"drained", []int{2, 3}, 1},
+			{"Stop", nil, 1},
+			{"context", nil, 1},
+			{"Close", []int{2, 3}, 1},
+			{"Close, cut short", []int{2, 3}, 3},
+		} {
+			if kind == "handler" && test.how == "context" {
+				continue // it has none
+			}
+			t.Run(kind+"/"+test.how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					topic := pubsub.New[int](2)
+					ctx, cancel := context.WithCancelCause(t.Context())
+					defer cancel(nil)
+					var s *pubsub.Subscription[int]
+					var loop *topicReader
+					var got, want []int
+					release := make(chan struct{})
+					if kind == "handler" {
+						s = topic.Handle(func(ctx context.Context, v int) error {
+							got = append(got, v)
+							select {
+							case <-release:
+							case <-ctx.Done():
+							}
+							return nil
+						}, pubsub.Disconnect, pubsub.Named("s"))
+					} else {
+						s = topic.Subscribe(ctx, pubsub.Disconnect)
+					}
+					var c <-chan int
+					switch kind {
+					case "loop":
+						loop = newTopicReader(s)
+						defer loop.leave()
+						requirePublished(t, topic, 1)
+						require.Equal(t, "1", loop.read())
+					case "channel":
+						c = s.C()
+						fallthrough
+					default:
+						requirePublished(t, topic, 1)
+						synctest.Wait()
+					}
+					requirePublished(t, topic, 2, 3)
+					require.NoError(t, s.Err())
+					requireFull := func(missed int) {
+						t.Helper()
+						require.ErrorIs(t, s.Err(), pubsub.ErrFull)
+						want := []string{"full", fmt.Sprintf("lag %d", missed)}
+						if kind == "loop" {
+							want = want[:1]
+						}
+						require.Equal(t, want, topicErrors(s.Err()))
+						require.EqualValues(t, missed, s.Missed())
+					}
+					requirePublished(t, topic, 4)
+					requireFull(1)
+					requirePublished(t, topic, 5, 6)
+					requireFull(1)
+					require.Equal(t, 2, s.Len())
+					require.Equal(t, 1, topic.Len(), "it has something left to read")
+
+					missed := 1
+					switch test.how {
+					case "Stop":
+						s.Stop()
+					case "context":
+						cancel(errTopicCause)
+						synctest.Wait()
+					case "Close":
+						if kind == "handler" {
+							close(release)
+						}
+						require.NoError(t, topic.Close(t.Context()))
+					case "Close, cut short":
+						ended, cancel := context.WithCancelCause(t.Context())
+						cancel(errTopicCause)
+						err := topic.Close(ended)
+						if kind == "handler" {
+							missed = test.missed
+							require.Equal(t, []string{"cause", "s lag 2"}, topicErrors(err))
+						} else {
+							require.NoError(t, err, "there is nothing to wait for")
+						}
+					case "drained":
+						if kind == "handler" {
+							close(release)
+						}
+					}
+					requireFull(missed)
+					switch want = test.rest; kind {
+					case "loop":
+						for _, v := range want {
+							require.Equal(t, strconv.Itoa(v), loop.read())
+						}
+						require.Equal(t, "full", loop.read())
+						require.Equal(t, "end", loop.read())
+					case "channel":
+						if want != nil {
+							want = []int{1, 2, 3}
+						}
+						for v := range c {
+							got = append(got, v)
+						}
+						require.Equal(t, want, got)
+					case "handler":
+						synctest.Wait()
+						if want = []int{1}; test.rest != nil && missed == 1 {
+							want = []int{1, 2, 3}
+						}
+						require.Equal(t, want, got)
+					}
+					requireFull(missed)
+					require.Zero(t, topic.Len())
+					s.Stop()
+					cancel(errTopicCause)
+					synctest.Wait()
+					requireFull(missed)
+				})
+			})
+		}
+	}
+}
+
+// An Overflow says its name.
+func TestOverflowString(t *testing.T) {
+	for overflow, want := range map[pubsub.Overflow]string{
+		pubsub.Block: "Block", pubsub.DropOldest: "DropOldest", pubsub.DropNewest: "DropNewest", pubsub.Disconnect: "Disconnect",
+		4: "Overflow(4)", 255: "Overflow(255)",
+	} {
+		require.Equal(t, want, overflow.String())
+		require.Equal(t, want, fmt.Sprint(overflow))
+	}
 }
 
 // The context of Subscribe ends a channel even if it has got its one event.

@@ -23,7 +23,9 @@
 //
 // A handler that publishes to its own topic, or bus, should do so with the
 // context that it is given: if there is no room, it gets [ErrReentrant], where
-// it would otherwise wait for itself. A loop over [Subscription.All] has no
+// it would otherwise wait, and maybe for itself. Events that follow from events
+// had better go to another topic; but handlers of two topics that publish to
+// each other's may wait for each other. A loop over [Subscription.All] has no
 // such context: one that publishes to its own topic needs another [Overflow]
 // than [Block].
 //

@@ -122,10 +122,10 @@ func (p *parking[T]) add(s *Subscription[T]) {
 	p.first = s
 }
 
-// remove takes s out, if it is in.
-func (p *parking[T]) remove(s *Subscription[T]) {
+// remove takes s out, and reports false if it is not in.
+func (p *parking[T]) remove(s *Subscription[T]) bool {
 	if s.place.turn != p.turn+1 {
-		return
+		return false
 	}
 	if s.place.prev == nil {
 		p.first = s.place.next
@@ -135,7 +135,8 @@ func (p *parking[T]) remove(s *Subscription[T]) {
 	if s.place.next != nil {
 		s.place.next.place.prev = s.place.prev
 	}
-	s.place.turn = 0
+	s.place = place[T]{}
+	return true
 }
 
 func (p *parking[T]) take() *Subscription[T] {
@@ -150,8 +151,9 @@ func (p *parking[T]) take() *Subscription[T] {
 // wake wakes the subscriptions from s on, which were parked.
 func wake[T any](s *Subscription[T]) {
 	for s != nil {
-		next := s.place.next // once woken, s may park again
-		s.notify()
+		next := s.place.next
+		s.place.prev, s.place.next = nil, nil
+		s.notify() // then s may park again
 		s = next
 	}
 }

@@ -1,6 +1,9 @@
 package pubsub
 
-import "runtime"
+import (
+	"cmp"
+	"runtime"
+)
 
 // patience is how often somebody lets others run before it sleeps: what it
 // waits for often comes in the meantime.
@@ -19,7 +22,7 @@ func (s *Subscription[T]) read() (v T, missed uint64, ok bool) {
 		if at == gone || !s.cursor.CompareAndSwap(at, at+1) {
 			return v, 0, false
 		}
-		if s.options.overflow == DropOldest && s.topic.head.Load()-at > s.topic.capacity {
+		if s.oldest && s.topic.head.Load()-at > s.topic.capacity {
 			s.unread(at)
 			continue
 		}
@@ -59,12 +62,8 @@ func (s *Subscription[T]) fetch() (missed uint64, ok bool) {
 			return missed, true
 		}
 		if t.closed || s.full {
-			var err error
-			if s.full {
-				err = ErrFull
-			}
 			t.mu.Unlock()
-			s.end(err, false)
+			s.end(nil, false)
 			return 0, false
 		}
 		if try < patience {
@@ -118,10 +117,11 @@ func (s *Subscription[T]) notify() {
 }
 
 // end ends the subscription, and, if stop is set, the context of the call of
-// its handler. It does nothing if it has ended.
-func (s *Subscription[T]) end(err error, stop bool) {
-	s.finish(stop, func(at uint64) {
-		s.err = err
+// its handler. It does nothing if it has ended. It reports whether the reader
+// was asleep, and so whether no call runs.
+func (s *Subscription[T]) end(err error, stop bool) (idle bool) {
+	return s.finish(stop, func(at uint64) {
+		s.err = cmp.Or(s.err, err)
 		if s.group != nil { // it was added before its context ended
 			s.missed += s.lag(at)
 		}
@@ -130,15 +130,21 @@ func (s *Subscription[T]) end(err error, stop bool) {
 
 // abandon ends the subscription, and counts what it has not read as missed.
 func (s *Subscription[T]) abandon() {
-	s.finish(true, func(at uint64) {
+	var unread uint64
+	s.finish(false, func(at uint64) {
+		unread = s.ring.head - at - s.lag(at)
 		s.missed += s.ring.head - at
 		s.abandoned = true
 	})
+	if unread > 0 {
+		s.topic.errs.add(&ListenerError{Name: s.name(), Err: &LaggedError{unread}})
+	}
 }
 
 // finish ends the subscription, calls note with the cursor and mu held, and
-// does what has to be done when there is one less.
-func (s *Subscription[T]) finish(stop bool, note func(at uint64)) {
+// does what has to be done when there is one less. It reports whether the
+// reader was asleep.
+func (s *Subscription[T]) finish(stop bool, note func(at uint64)) (idle bool) {
 	t := s.topic
 	t.mu.Lock()
 	at := s.cursor.Swap(gone)
@@ -148,7 +154,13 @@ func (s *Subscription[T]) finish(stop bool, note func(at uint64)) {
 	if s.group != nil {
 		s.group.remove(s)
 	}
-	t.parked.remove(s)
+	if s.ring != &t.ring && s.ring != nil {
+		s.ring.slots = nil
+	}
+	if t.gating.Load() == s {
+		t.gating.Store(nil) // admit looks for another one
+	}
+	idle = t.parked.remove(s)
 	granted, parked := t.admit()
 	cancel, unwatch := s.cancel, s.unwatch
 	t.mu.Unlock()
@@ -165,4 +177,5 @@ func (s *Subscription[T]) finish(stop bool, note func(at uint64)) {
 	if t.unused != nil {
 		t.unused()
 	}
+	return idle
 }

@@ -20,6 +20,7 @@ type Subscription[T any] struct {
 	filters   []func(T) bool
 	number    int64
 	waitedFor bool // by Close
+	oldest    bool // it loses the oldest events of the ring, that of the Topic
 	errs      errlog
 	ring      *ring[T]      // that of the Topic, or one of its own
 	woken     chan struct{} // of capacity 1; see notify
@@ -47,9 +48,10 @@ type Subscription[T any] struct {
 	place     place[T]
 	err       error // why it has ended
 	missed    uint64
-	gaps      []gap // what it has missed by DropNewest, or Disconnect
-	full      bool  // it gets no more events
-	abandoned bool  // it was ended by Close, which had no time
+	told      uint64 // the most that Missed has returned
+	gaps      []gap  // what it has missed by DropNewest, or Disconnect
+	full      bool   // it gets no more events
+	abandoned bool   // it was ended by Close, which had no time
 }
 
 // gone is the cursor of a subscription that has ended.
@@ -84,7 +86,9 @@ func (t *Topic[T]) Handle(h Handler[T], opts ...SubOption) *Subscription[T] {
 }
 
 // Subscribe returns a Subscription that is to be read, and that ends when ctx
-// does, with its cause as the error; what it has not read by then is lost.
+// does, with its cause as the error; what it has not read by then is lost. One
+// that is not read makes publishers wait in the end, unless it has another
+// [Overflow] than [Block].
 //
 // If the Topic is closed, it has ended, with the error [ErrClosed].
 func (t *Topic[T]) Subscribe(ctx context.Context, opts ...SubOption) *Subscription[T] {
@@ -135,11 +139,12 @@ func (t *Topic[T]) add(s *Subscription[T]) bool {
 	s.ring = &t.ring
 	head := t.ring.head
 	start := head - min(head, t.replay)
-	switch s.options.overflow {
-	case Block:
+	switch overflow := s.options.overflow; {
+	case overflow == Block && !s.single():
 		t.blocking.add(s)
 		t.limit = min(t.limit, start+t.capacity)
-	case DropOldest:
+	case overflow == DropOldest && !s.single():
+		s.oldest = true
 		t.dropping.add(s)
 		t.head.Store(head)
 	default:
@@ -147,10 +152,10 @@ func (t *Topic[T]) add(s *Subscription[T]) bool {
 		s.ring = &ring[T]{size: int(t.capacity)}
 		replay := make([]T, head-start)
 		t.ring.copy(replay, start)
-		for _, v := range replay {
-			s.ring.put(v)
-		}
 		start = 0
+		for _, v := range replay {
+			s.put(v)
+		}
 	}
 	s.cursor.Store(start)
 	if s.waitedFor {
@@ -167,16 +172,23 @@ func (s *Subscription[T]) put(v T) {
 	head := s.ring.head
 	if head-s.cursor.Load() < s.topic.capacity {
 		s.ring.put(v)
+		s.full = s.single()
 		return
 	}
 	s.missed++
+	if s.options.overflow == Disconnect {
+		s.full, s.err = true, ErrFull
+		return
+	}
 	if n := len(s.gaps); n > 0 && s.gaps[n-1].at == head {
 		s.gaps[n-1].missed++
 	} else {
 		s.gaps = append(s.gaps, gap{head, 1})
 	}
-	s.full = s.options.overflow == Disconnect
 }
+
+// single reports whether it needs only one event, and so no queue.
+func (s *Subscription[T]) single() bool { return s.options.once && len(s.filters) == 0 }
 
 // All returns the events for a loop, each of which waits for the next. If some
 // were lost, there is a [*LaggedError] in their place; another may follow at
@@ -191,7 +203,10 @@ func (s *Subscription[T]) All() iter.Seq2[T, error] {
 		panic("pubsub: All of a Subscription with a handler or a channel")
 	}
 	return func(yield func(T, error) bool) {
-		defer s.Stop()
+		defer func() {
+			s.Stop()
+			s.batch, s.next = nil, 0
+		}()
 		var zero T
 		for {
 			v, missed, ok := s.read()
@@ -218,7 +233,8 @@ func (s *Subscription[T]) All() iter.Seq2[T, error] {
 }
 
 // C returns the events on a channel, which is closed when the subscription has
-// ended. What was lost shows in [Subscription.Missed] only. The channel holds
+// ended. What was lost shows in [Subscription.Missed] only. It is for who
+// has to look at other channels, too. The channel holds
 // nothing, but one event is read before somebody receives it. C returns the
 // same channel each time; it panics if the subscription has a handler.
 //
@@ -253,19 +269,20 @@ func (s *Subscription[T]) send(ctx context.Context, v T) error { //nolint:unpara
 // (A call that waits for another goroutine, which calls Stop, waits for
 // itself.) What was not read is lost. Stop may be called again.
 func (s *Subscription[T]) Stop() {
-	s.end(nil, true)
+	idle := s.end(nil, true)
 	s.topic.mu.Lock()
 	done := s.done
 	s.topic.mu.Unlock()
-	if done != nil {
+	if !idle && done != nil {
 		join(done, &s.goroutine)
 	}
 }
 
 // Err returns why the subscription has ended: the cause of the context of
-// Subscribe, [ErrFull], [ErrClosed] if it has never begun; or nil, if it has
-// not ended, or was stopped, or its Topic was closed. It has not ended as long
-// as there is something to read. If it has a handler, or a channel, the error
+// Subscribe; [ErrFull], as soon as that is so; [ErrClosed], if it has never
+// begun; or nil, if it has not ended, or was stopped, or its Topic was closed.
+//
+// At any time, if it has a handler, or a channel, the error
 // also joins those of the handler, each a [*ListenerError] (of more than 16,
 // the first 8 and the last 8), and a [*LaggedError], if it has missed events.
 func (s *Subscription[T]) Err() error {
@@ -285,7 +302,9 @@ func (s *Subscription[T]) Err() error {
 func (s *Subscription[T]) Missed() uint64 {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
-	return s.missed + s.lag(s.cursor.Load())
+	// A reader takes an event that is lost for a moment before it sees that.
+	s.told = max(s.told, s.missed+s.lag(s.cursor.Load()))
+	return s.told
 }
 
 // Len returns how many events wait to be read.
@@ -301,7 +320,7 @@ func (s *Subscription[T]) Len() int {
 
 // lag returns how many of the events from a position on are lost.
 func (s *Subscription[T]) lag(at uint64) uint64 {
-	if at == gone || s.options.overflow != DropOldest {
+	if at == gone || !s.oldest {
 		return 0
 	}
 	n := s.ring.head - at

@@ -22,14 +22,12 @@ type Topic[T any] struct {
 	*account
 
 	ctx    context.Context //nolint:containedctx // the parent of those of the handlers, as long-lived as the Topic
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 
 	// gating is one of the subscriptions for which a publisher waits. After it
 	// has read an event, it looks here, and whoever sets it looks at what it has
 	// read then: one of the two sees the other.
 	gating atomic.Pointer[Subscription[T]]
-
-	waiters sync.Pool // of *waiter[T]
 
 	// head is that of the ring, for those with DropOldest, who look without mu
 	// whether what they have copied is still in it; it is not kept for others.
@@ -73,7 +71,7 @@ func newTopic[T any](name string, capacity int, opts []TopicOption) *Topic[T] {
 		panic("pubsub: Replay of more than the capacity")
 	}
 	t.ring.size = capacity
-	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	return t
 }
 
@@ -86,7 +84,9 @@ func mustCapacity(name string, capacity int) {
 // Publish gives v to all subscriptions there are, and returns nil when each has
 // it in its queue, or has missed it as its [Overflow] says. It waits while
 // there is one with [Block] whose queue is full; those who wait are served in
-// their order. Without subscriptions it does not wait.
+// their order. Without subscriptions it does not wait. To publish something
+// although ctx may have ended, such as the end of a request, give it one that
+// goes on ([context.WithoutCancel]).
 //
 // Otherwise no subscription gets v, and it returns [ErrClosed], also if the
 // Topic is closed while it waits; the cause of ctx, if that ends before, or had
@@ -231,7 +231,8 @@ func (t *Topic[T]) idle() bool {
 //
 // If ctx ends before, the handlers are called no more, their contexts end, and
 // events that they have not got are counted as missed. Then Close returns the
-// cause of ctx, too, without waiting for the calls that have begun.
+// cause of ctx, and for each such handler a [*ListenerError] with a
+// [*LaggedError], too, without waiting for the calls that have begun.
 //
 // With the context of one of its own handlers, Close returns [ErrReentrant] at
 // once, but closes all the same. It may be called again, and then does the
@@ -287,6 +288,7 @@ func (t *Topic[T]) drain(ctx context.Context) error {
 			s.abandon()
 		}
 	}
-	t.cancel()
-	return ended(ctx)
+	err := ended(ctx)
+	t.cancel(err)
+	return err
 }

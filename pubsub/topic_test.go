@@ -40,11 +40,14 @@ func topicIsClosed[T any](topic *pubsub.Topic[T]) bool {
 // such as those of the runtime, come and go.
 func requireTopicGoroutines(t *testing.T, before int) {
 	t.Helper()
-	for range 100_000 {
+	for i := range 100_000 {
 		if runtime.NumGoroutine() <= before {
 			return
 		}
 		runtime.Gosched()
+		if i%1000 == 999 {
+			time.Sleep(time.Millisecond) // one may be about to end, and not running
+		}
 	}
 	buf := make([]byte, 1<<20)
 	stacks := string(buf[:runtime.Stack(buf, true)])
@@ -121,7 +124,7 @@ func newTopicReader(s *pubsub.Subscription[int]) *topicReader {
 		}
 		for v, err := range s.All() {
 			if err != nil {
-				r.got <- topicErrors(err)[0]
+				r.got <- strings.Join(topicErrors(err), ", ")
 			} else {
 				r.got <- strconv.Itoa(v)
 			}
@@ -767,6 +770,8 @@ func TestTopicCloseEndsEarly(t *testing.T) {
 			calls++
 			<-ctx.Done()
 			ended++
+			assert.ErrorIs(t, context.Cause(ctx), errTopicCause)
+			assert.Equal(t, context.Canceled, ctx.Err())
 			time.Sleep(time.Hour)
 			return errTopicBoom
 		})
@@ -786,6 +791,7 @@ func TestTopicCloseEndsEarly(t *testing.T) {
 		require.ErrorIs(t, err, errTopicCause)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotErrorIs(t, err, errTopicBoom)
+		require.Equal(t, []string{"#1 lag 20", "#2 lag 20", "cause", "context deadline exceeded"}, topicErrors(err))
 		require.Equal(t, time.Minute, time.Since(start), "it does not wait for the call")
 		synctest.Wait()
 		assert.Equal(t, 1, ended)
@@ -795,7 +801,7 @@ func TestTopicCloseEndsEarly(t *testing.T) {
 		again := topicGo(func() error { return topic.Close(t.Context()) })
 		require.False(t, again.returned(), "the call goes on")
 		<-again.done
-		require.ErrorIs(t, again.err, errTopicBoom)
+		require.Equal(t, []string{"#1 boom", "#1 lag 20", "#2 lag 20"}, topicErrors(again.err))
 		require.Equal(t, time.Minute+time.Hour, time.Since(start))
 		assert.Equal(t, 1, calls)
 		assert.Equal(t, 20, pulled.Len(), "there is time to read")
@@ -874,9 +880,22 @@ func TestTopicCloseEndsEarlyUnderRace(t *testing.T) {
 			s := topic.Handle(func(context.Context, int) error { calls++; return nil }, overflow)
 			n := 5 + i%20
 			requirePublished(t, topic, topicCount(0, n)...)
-			_ = topic.Close(ended)
-			require.NoError(t, topic.Close(t.Context()))
-			require.Equal(t, n, calls+int(s.Missed()), "%d", overflow)
+			lost := int(s.Missed())
+			err := topic.Close(ended)
+			again := topic.Close(t.Context())
+			require.Equal(t, n, calls+int(s.Missed()), "%v", overflow)
+			var told int
+			if lag := (*pubsub.LaggedError)(nil); errors.As(err, &lag) {
+				told = int(lag.Missed)
+				require.Equal(t, []string{fmt.Sprintf("#1 lag %d", told)}, topicErrors(again))
+				require.ErrorIs(t, err, context.Canceled)
+			} else {
+				require.NoError(t, again)
+			}
+			require.LessOrEqual(t, told, 1+i%3, "no more than were unread")
+			if overflow != pubsub.DropOldest { // which may lose one while its reader takes it
+				require.Equal(t, int(s.Missed()), lost+told, "%v", overflow)
+			}
 		}
 	}
 }
@@ -885,13 +904,89 @@ func TestTopicCloseEndsEarlyUnderRace(t *testing.T) {
 func TestTopicCloseEndsTheCallOfOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		topic := pubsub.New[int](5)
-		topic.Handle(func(ctx context.Context, _ int) error { <-ctx.Done(); return errTopicBoom }, pubsub.Once())
+		var cause error
+		topic.Handle(func(ctx context.Context, _ int) error {
+			<-ctx.Done()
+			cause = context.Cause(ctx)
+			return errTopicBoom
+		}, pubsub.Once())
 		requirePublished(t, topic, 1, 2)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errTopicCause)
 		defer cancel()
-		require.ErrorIs(t, topic.Close(ctx), context.DeadlineExceeded)
-		require.ErrorIs(t, topic.Close(t.Context()), errTopicBoom)
+		require.Equal(t, []string{"cause", "context deadline exceeded"}, topicErrors(topic.Close(ctx)), "it has missed nothing")
+		require.Equal(t, []string{"#1 boom"}, topicErrors(topic.Close(t.Context())))
+		require.ErrorIs(t, cause, errTopicCause)
 	})
+}
+
+// Close that is cut short tells which handlers have events unread, and how many,
+// and tells the calls why; what was lost before is another matter.
+func TestTopicCloseCutShortTells(t *testing.T) {
+	for overflow, lost := range map[pubsub.Overflow]int{pubsub.DropOldest: 3, pubsub.DropNewest: 3, pubsub.Disconnect: 1} {
+		t.Run(overflow.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				topic := pubsub.New[int](2)
+				causes := map[string]error{}
+				var mu sync.Mutex // guards causes
+				handle := func(name string, opts ...pubsub.SubOption) *pubsub.Subscription[int] {
+					return topic.Handle(func(ctx context.Context, _ int) error {
+						<-ctx.Done()
+						mu.Lock()
+						defer mu.Unlock()
+						causes[name] = context.Cause(ctx)
+						return nil
+					}, append(opts, pubsub.Named(name))...)
+				}
+				behind := handle("behind", overflow)
+				handle("once", pubsub.Once())
+				idle := topic.Handle(topicIgnores)
+				loop := topic.Subscribe(t.Context(), overflow)
+				c := topic.Subscribe(t.Context(), overflow).C()
+				for i := range 6 {
+					requirePublished(t, topic, i)
+					synctest.Wait()
+				}
+				late := handle("late")
+				stopped := handle("stopped")
+				requirePublished(t, topic, 6)
+				synctest.Wait()
+				stopped.Stop()
+				requireCount := func(unread, missed int) {
+					t.Helper()
+					require.Equal(t, unread, behind.Len())
+					require.EqualValues(t, missed, behind.Missed())
+				}
+				if overflow != pubsub.Disconnect {
+					lost++ // of the last one
+				}
+				requireCount(2, lost)
+
+				ctx, cancel := context.WithCancelCause(t.Context())
+				cancel(errTopicCause)
+				err := topic.Close(ctx)
+				require.Equal(t, []string{"behind lag 2", "cause"}, topicErrors(err))
+				requireCount(0, lost+2)
+				require.Zero(t, idle.Missed()+late.Missed())
+				synctest.Wait()
+				require.Len(t, causes, 4)
+				for name, cause := range causes {
+					if name == "stopped" {
+						require.Equal(t, context.Canceled, cause)
+					} else {
+						require.ErrorIs(t, cause, errTopicCause, name)
+					}
+				}
+				require.Equal(t, 2, loop.Len(), "there is time to read")
+				for range c { // to the end
+				}
+				err = topic.Close(t.Context())
+				require.NotErrorIs(t, err, errTopicCause)
+				lag := (*pubsub.LaggedError)(nil)
+				require.ErrorAs(t, err, &lag, "it is kept")
+				require.EqualValues(t, 2, lag.Missed)
+			})
+		})
+	}
 }
 
 // Each of 100,000 events whose Publish returned nil is handled, however Close

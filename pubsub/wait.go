@@ -9,43 +9,24 @@ import (
 // wait publishes v to topics that were full, to each when it has room. They
 // have the same options.
 func wait[T any](ctx context.Context, v T, topics ...*Topic[T]) (err error) {
-	var few [1]*waiter[T]
-	waiters := few[:0]
-	a := newAlarm(topics)
-	defer func() {
-		a.stop()
-		for i, w := range waiters { // there are some if the function of OnSlow did not return
-			if w != nil {
-				topics[i].leave(w)
-			}
-		}
-	}()
+	a := alarm[T]{topics: topics}
+	a.arm()
+	defer a.stop()
 	for _, t := range topics {
-		w, _ := t.waiters.Get().(*waiter[T])
-		if w == nil {
-			w = &waiter[T]{ready: make(chan struct{}, 1)}
+		w := &waiter[T]{value: v, ready: make(chan struct{}, 1)}
+		if done, err := t.offer(v, w); done {
+			w.err = err
+			w.ready <- struct{}{}
 		}
-		w.value = v
-		done, e := t.offer(v, w)
-		if done {
-			w = nil
-		}
-		err = cmp.Or(err, e)
-		waiters = append(waiters, w)
+		a.waiters = append(a.waiters, w)
 	}
 	for i, t := range topics {
-		if w := waiters[i]; w != nil {
-			e := t.await(ctx, w, a)
-			err = cmp.Or(err, e)
-			waiters[i] = nil
-			*w = waiter[T]{ready: w.ready}
-			t.waiters.Put(w)
-		}
+		err = cmp.Or(err, t.await(ctx, a.waiters[i], &a))
 	}
 	return err
 }
 
-// await waits until w, which is in the line, has had its turn, or ctx ends.
+// await waits until w has had its turn, or ctx ends.
 func (t *Topic[T]) await(ctx context.Context, w *waiter[T], a *alarm[T]) error {
 	for {
 		select {
@@ -73,33 +54,44 @@ func (t *Topic[T]) leave(w *waiter[T]) bool {
 
 // An alarm rings when OnSlow says so, if it does.
 type alarm[T any] struct {
-	topics []*Topic[T] // for which the publisher waits
-	set    time.Time
-	timer  *time.Timer
-	rings  <-chan time.Time
+	topics  []*Topic[T]
+	waiters []*waiter[T] // one for each
+	set     time.Time
+	timer   *time.Timer
+	rings   <-chan time.Time
 }
 
-func newAlarm[T any](topics []*Topic[T]) *alarm[T] {
-	a := &alarm[T]{topics: topics}
-	if topics[0].slow != nil {
-		a.set, a.timer = time.Now(), time.NewTimer(topics[0].after)
+func (a *alarm[T]) arm() {
+	if t := a.topics[0]; t.slow != nil {
+		a.set, a.timer = time.Now(), time.NewTimer(t.after)
 		a.rings = a.timer.C
 	}
-	return a
 }
 
-// tell tells of one of the subscriptions that are too far behind.
+// tell tells of one of the subscriptions for which the publisher waits.
 func (a *alarm[T]) tell() {
-	for _, t := range a.topics {
-		if s := t.gating.Load(); s != nil {
+	for i, t := range a.topics {
+		t.mu.Lock()
+		var s *Subscription[T]
+		if a.waiters[i].inLine { // and so there is one
+			s = t.gating.Load()
+		}
+		t.mu.Unlock()
+		if s != nil {
 			t.slow(SlowEvent{Name: s.name(), Queued: s.Len(), Blocked: time.Since(a.set)})
 			return
 		}
 	}
 }
 
+// stop ends the alarm. If the function of OnSlow did not return, there are
+// still some who wait.
 func (a *alarm[T]) stop() {
-	if a.timer != nil {
-		a.timer.Stop()
+	if a.timer == nil {
+		return
+	}
+	a.timer.Stop()
+	for i, w := range a.waiters {
+		a.topics[i].leave(w)
 	}
 }

@@ -66,7 +66,8 @@ const weighings = 3
 // share of garbage collection is in it. It begins with an empty heap and an
 // untimed run: no contender pays for the garbage of the one before it.
 //
-// If the unit of s is B, a sample is the growth of the heap, and there are three.
+// If the unit of s is B, a sample is the growth of the heap and the stacks, and
+// there are three.
 func Run(s Scenario, rounds int) []Result {
 	if name, _, _ := strings.Cut(s.Unit, "/"); name == "B" {
 		return weigh(s)
@@ -117,7 +118,7 @@ func weigh(s Scenario) []Result {
 			drop := c.Make()
 			after := settled()
 			drop()
-			samples[i] = append(samples[i], (float64(after.HeapAlloc)-float64(before.HeapAlloc))/c.count(s.Per))
+			samples[i] = append(samples[i], (taken(after)-taken(before))/c.count(s.Per))
 			results[i] = Result{Name: c.Name, Note: c.Note, Allocs: float64(after.Mallocs-before.Mallocs) / c.count(s.Calls)}
 		}
 	}
@@ -135,6 +136,9 @@ func settled() (m runtime.MemStats) {
 	runtime.ReadMemStats(&m)
 	return m
 }
+
+// taken returns how many bytes the heap and the stacks of goroutines take.
+func taken(m runtime.MemStats) float64 { return float64(m.HeapAlloc) + float64(m.StackInuse) }
 
 // summarize sets the figures of r to those of the samples.
 func (r *Result) summarize(samples []float64) {

@@ -5,6 +5,7 @@ import (
 	gatherbench "github.com/seed4886185c/concert/bench/gather"
 	"github.com/seed4886185c/concert/bench/measure"
 	pipelinebench "github.com/seed4886185c/concert/bench/pipeline"
+	pubsubbench "github.com/seed4886185c/concert/bench/pubsub"
 	ratelimitbench "github.com/seed4886185c/concert/bench/ratelimit"
 	retrybench "github.com/seed4886185c/concert/bench/retry"
 )
@@ -24,5 +25,6 @@ func subjects() []subject {
 		{"breaker", breakerbench.Scenarios, judgeBreaker},
 		{"ratelimit", ratelimitbench.Scenarios, judgeRatelimit},
 		{"pipeline", pipelinebench.Scenarios, judgePipeline},
+		{"pubsub", pubsubbench.Scenarios, judgePubsub},
 	}
 }
