@@ -128,13 +128,11 @@ func (b *Bus[T]) Close(ctx context.Context) error {
 	if handledBy(ctx, &b.account) {
 		return ErrReentrant
 	}
-	var ended error
+	var err error
 	for _, t := range topics {
-		if err := t.drain(ctx); err != nil {
-			ended = err // it is the same for all
-		}
+		err = cmp.Or(err, t.drain(ctx)) // it is the same for all
 	}
-	return errors.Join(append(b.account.errs.all(), ended)...)
+	return errors.Join(append(b.account.errs.all(), err)...)
 }
 
 // acquire returns the node of a pattern, which now has a Topic, and does not go
@@ -170,7 +168,6 @@ func (b *Bus[T]) prune(n *node[T]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if n.users == 0 && n.topic != nil && n.topic.idle() {
-		n.topic.cancel(nil)
 		n.topic = nil
 		n.wither()
 	}

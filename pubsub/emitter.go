@@ -55,7 +55,7 @@ func (e *Emitter[T]) On(h Handler[T], opts ...ListenOption) (off func()) {
 	defer e.mu.Unlock()
 	e.added++
 	l.number = e.added
-	e.store(append(slices.Clip(e.load()), entry[T]{h, s.once, l}))
+	e.store(append(e.load(), entry[T]{h, s.once, l}))
 	return func() { e.remove(l) }
 }
 
@@ -73,10 +73,11 @@ func (e *Emitter[T]) SetLimit(n int) {
 // Len returns the number of listeners.
 func (e *Emitter[T]) Len() int { return len(e.load()) }
 
-// Emit calls all listeners with ctx and v, each in a goroutine of its own, or
-// as SetLimit says, and returns when all have returned. Its error joins a
-// [*ListenerError] for each that failed, in the order in which the listeners
-// were added. It calls them even if ctx has ended: that is theirs to look at.
+// Emit calls all listeners with ctx and v, in other goroutines, as many at the
+// same time as SetLimit says, and returns when all have returned. Its error
+// joins a [*ListenerError] for each that failed, in the order in which the
+// listeners were added. It calls them even if ctx has ended: that is theirs to
+// look at.
 //
 // A listener may emit, add and remove; who is added meanwhile gets the next
 // event. With a limit of 1, a listener that calls [runtime.Goexit]
@@ -189,7 +190,8 @@ func (e *Emitter[T]) remove(l *listener) {
 	}
 }
 
-// load returns the listeners, in a slice that nobody changes.
+// load returns the listeners. Nobody changes those that are in the slice; only
+// On appends to it, to the latest.
 func (e *Emitter[T]) load() []entry[T] {
 	if p := e.listeners.Load(); p != nil {
 		return *p

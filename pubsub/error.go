@@ -127,4 +127,4 @@ func ended(ctx context.Context) error {
 
 func (e *endedError) Error() string { return e.cause.Error() }
 
-func (e *endedError) Unwrap() []error { return slices.Clip([]error{e.cause, e.ended}) }
+func (e *endedError) Unwrap() []error { return []error{e.cause, e.ended} }

@@ -19,9 +19,11 @@ type ListenOption struct {
 	name string
 }
 
-// Once ends the subscription with its first event, or with the first that its
-// [Filter] lets pass: before the handler is called, so that it is called once
-// even if that publishes, or others do at the same time.
+// Once ends the subscription, or removes the listener, with its first event, or
+// with the first that its [Filter] lets pass: before the handler is called, so
+// that it is called once even if that publishes, or others do at the same time.
+// Without a Filter, a subscription takes the first event and no more, and so
+// never makes publishers wait.
 func Once() ListenOption { return ListenOption{once: true} }
 
 // Named gives a name to a subscription or a listener, which errors and

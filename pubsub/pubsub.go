@@ -25,12 +25,13 @@
 // context that it is given: if there is no room, it gets [ErrReentrant], where
 // it would otherwise wait, and maybe for itself. Events that follow from events
 // had better go to another topic; but handlers of two topics that publish to
-// each other's may wait for each other. A loop over [Subscription.All] has no
-// such context: one that publishes to its own topic needs another [Overflow]
-// than [Block].
+// each other's may wait for each other: give one of them another Overflow, or a
+// deadline. A loop over [Subscription.All] has no such context: one that
+// publishes to its own topic needs another [Overflow] than [Block].
 //
 // Each subscription with a handler has a goroutine, and so has one after
-// [Subscription.C]. They end with [Subscription.Stop] or Close.
+// [Subscription.C]. That of a handler ends with
+// [Subscription.Stop] or Close, that of a channel when all is received, too.
 //
 // Time is package time's, so that everything here runs in a testing/synctest
 // bubble.

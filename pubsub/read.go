@@ -171,7 +171,7 @@ func (s *Subscription[T]) finish(stop bool, note func(at uint64)) (idle bool) {
 	if stop && cancel != nil {
 		cancel()
 	}
-	if unwatch != nil && (stop || cancel == nil) { // otherwise its context is still that of a call
+	if stop && unwatch != nil { // otherwise the reader does so, as its last call still has the context
 		unwatch()
 	}
 	if t.unused != nil {

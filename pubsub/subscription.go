@@ -199,10 +199,9 @@ func (s *Subscription[T]) single() bool { return s.options.once && len(s.filters
 // It is for one loop at a time. All panics if the subscription has a handler or
 // a channel.
 func (s *Subscription[T]) All() iter.Seq2[T, error] {
-	if s.calls() {
-		panic("pubsub: All of a Subscription with a handler or a channel")
-	}
+	s.mustBeRead()
 	return func(yield func(T, error) bool) {
+		s.mustBeRead() // by now
 		defer func() {
 			s.Stop()
 			s.batch, s.next = nil, 0
@@ -331,6 +330,12 @@ func (s *Subscription[T]) calls() bool {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
 	return s.handle != nil
+}
+
+func (s *Subscription[T]) mustBeRead() {
+	if s.calls() {
+		panic("pubsub: All of a Subscription with a handler or a channel")
+	}
 }
 
 func (s *Subscription[T]) reason() error {

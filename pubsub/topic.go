@@ -51,7 +51,8 @@ type Topic[T any] struct {
 // New returns a Topic that holds capacity events for each subscription. It
 // panics if that is less than 1.
 //
-// What the last capacity events refer to is held until others take their place.
+// What the last capacity events refer to is held until others take their place,
+// and by a reader up to 64 that it has copied.
 func New[T any](capacity int, opts ...TopicOption) *Topic[T] {
 	t := newTopic[T]("New", capacity, opts)
 	t.account = &account{}
@@ -235,7 +236,8 @@ func (t *Topic[T]) idle() bool {
 // [*LaggedError], too, without waiting for the calls that have begun.
 //
 // With the context of one of its own handlers, Close returns [ErrReentrant] at
-// once, but closes all the same. It may be called again, and then does the
+// once, but closes all the same; with another one, in a handler, it waits for
+// itself until that ends. It may be called again, and then does the
 // same.
 func (t *Topic[T]) Close(ctx context.Context) error {
 	t.close()

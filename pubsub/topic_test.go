@@ -919,8 +919,8 @@ func TestTopicCloseEndsTheCallOfOnce(t *testing.T) {
 	})
 }
 
-// Close that is cut short tells which handlers have events unread, and how many,
-// and tells the calls why; what was lost before is another matter.
+// Close that is cut short tells which handlers have events unread, and how
+// many, and tells the calls why; what was lost before is another matter.
 func TestTopicCloseCutShortTells(t *testing.T) {
 	for overflow, lost := range map[pubsub.Overflow]int{pubsub.DropOldest: 3, pubsub.DropNewest: 3, pubsub.Disconnect: 1} {
 		t.Run(overflow.String(), func(t *testing.T) {
