@@ -104,7 +104,7 @@ func TestGenerateInWorkers(t *testing.T) {
 		return errKill
 	})
 	requireItems(t, pipeline.Take(pipeline.Map(s, same, pipeline.Workers(3), pipeline.Ordered()), 3), 0, 1, 2)
-	assert.GreaterOrEqual(t, wanted.Load(), int64(3))
+	assert.GreaterOrEqual(t, wanted.Load(), int64(2), "all but the last, which may come as that is known")
 }
 
 func TestTicksAgain(t *testing.T) {
