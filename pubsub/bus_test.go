@@ -348,6 +348,10 @@ func TestBusForgetsPatternsThatNobodyWantsAnyMore(t *testing.T) {
 			_ = b.Publish(ctx, strings.NewReplacer("*", "x", ">", "y").Replace(pattern), 1)
 			synctest.Wait()
 		},
+		"nobody": func(ctx context.Context, b *pubsub.Bus[int], pattern string) {
+			defer func() { _ = recover() }()
+			_, _ = b.Subscribe(ctx, pattern, pubsub.Filter(func(string) bool { return true }))
+		},
 		"Disconnect": func(ctx context.Context, b *pubsub.Bus[int], pattern string) {
 			s, _ := b.Subscribe(ctx, pattern, pubsub.Disconnect)
 			for range 2 {
@@ -386,6 +390,28 @@ func TestBusForgetsPatternsThatNobodyWantsAnyMore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A busDoing is a context that does something when Subscribe looks at it.
+type busDoing struct {
+	context.Context
+
+	do func()
+}
+
+func (c busDoing) Done() <-chan struct{} {
+	c.do()
+	return c.Context.Done()
+}
+
+func TestBusPatternStaysWhileSomebodySubscribes(t *testing.T) {
+	b := pubsub.NewBus[int](1)
+	last := busSubscribe(t, b, "a.b")
+	s, err := b.Subscribe(busDoing{t.Context(), last.Stop}, "a.b")
+	require.NoError(t, err)
+	require.NoError(t, b.Publish(t.Context(), "a.b", 1))
+	assert.Equal(t, 1, s.Len())
+	require.NoError(t, b.Close(t.Context()))
 }
 
 func TestBusPatternComesBack(t *testing.T) {
@@ -757,6 +783,35 @@ func TestBusOnSlowTellsOnceForEachEvent(t *testing.T) {
 			require.NoError(t, b.Publish(t.Context(), "a.b", 0))
 			require.NoError(t, b.Publish(t.Context(), "a.b", 1))
 			assert.Len(t, slow, 1, "%v", slow)
+		})
+	}
+}
+
+// OnSlow does not name one that has the event, though others wait for it.
+func TestBusOnSlowTellsOfNobodyElse(t *testing.T) {
+	for _, patterns := range [][2]string{{"a.>", "a.b"}, {"a.*", "a.b"}, {"a.*", "*.b"}, {"*.c.>", "a.>"}} {
+		synctest.Test(t, func(t *testing.T) {
+			var slow []string
+			b := pubsub.NewBus[int](1, pubsub.OnSlow(time.Minute, func(e pubsub.SlowEvent) { slow = append(slow, e.Name) }))
+			busy, stuck := busSubscribe(t, b, patterns[0]), busSubscribe(t, b, patterns[1], pubsub.Named("stuck"))
+			both, alone := "a.b", "a.c"
+			if patterns[0] == "*.c.>" {
+				both, alone = "a.c.b", "b.c.b"
+			}
+			require.NoError(t, b.Publish(t.Context(), both, 0))
+			var wg sync.WaitGroup
+			wg.Go(func() { assert.NoError(t, b.Publish(t.Context(), both, 1)) })
+			topicLater(59 * time.Second)
+			next, stop := iter.Pull2(busy.All())
+			_, _, _ = next() // the first waits for the other alone
+			synctest.Wait()
+			wg.Go(func() { assert.NoError(t, b.Publish(t.Context(), alone, 2)) })
+			topicLater(time.Second)
+			assert.Equal(t, []string{"stuck"}, slow, "%v", patterns)
+			stop()
+			stuck.Stop()
+			wg.Wait()
+			require.NoError(t, b.Close(t.Context()))
 		})
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -137,6 +139,32 @@ func TestErrorsOfManySubscriptionsAreBounded(t *testing.T) {
 		assert.Equal(t, 16, kept)
 		assert.Contains(t, err.Error(), fmt.Sprint(n-16))
 	}
+}
+
+// Errors may be asked for by several at the same time: all get the same.
+func TestErrorsAreSharedByAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		topic := pubsub.New[int](2)
+		s := topic.Handle(func(context.Context, int) error { time.Sleep(time.Second); return errTopicBoom }, pubsub.DropNewest)
+		requirePublished(t, topic, 0)
+		synctest.Wait() // it is called
+		requirePublished(t, topic, 1, 2, 3)
+		require.Error(t, topic.Close(t.Context()))
+		var wg sync.WaitGroup
+		var errs [4][2]error
+		for i := range errs {
+			wg.Go(func() {
+				for range 200 {
+					errs[i] = [2]error{s.Err(), topic.Close(t.Context())}
+				}
+			})
+		}
+		wg.Wait()
+		for _, errs := range errs {
+			assert.Equal(t, []string{"#1 boom", "#1 boom", "#1 boom", "lag 1"}, topicErrors(errs[0]))
+			assert.Equal(t, []string{"#1 boom", "#1 boom", "#1 boom"}, topicErrors(errs[1]))
+		}
+	})
 }
 
 // errorPanic returns the text that f panics with.

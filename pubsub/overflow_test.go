@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -200,6 +201,41 @@ func TestOverflowCountsUnderRace(t *testing.T) {
 	}
 }
 
+// Missed never goes down, whatever the reader does meanwhile.
+func TestOverflowMissedNeverGoesDown(t *testing.T) {
+	topic := pubsub.New[int](4)
+	s := topic.Subscribe(t.Context(), pubsub.DropOldest)
+	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range s.All() { // until it has ended
+			runtime.Gosched()
+		}
+	})
+	wg.Go(func() {
+		for i := 0; topic.Publish(ctx, i) == nil; i++ {
+			if i%5 == 0 {
+				runtime.Gosched()
+			}
+		}
+		s.Stop()
+	})
+	for range 2 {
+		wg.Go(func() {
+			for last := uint64(0); ctx.Err() == nil; {
+				missed := s.Missed()
+				if missed < last {
+					assert.Failf(t, "it went down", "from %d to %d", last, missed)
+					return
+				}
+				last = missed
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // A handler and a channel are not told where events are lost, but Err says how
 // many, whether or not their Filter would have let them pass.
 func TestOverflowOfHandlersAndChannels(t *testing.T) {
@@ -320,7 +356,7 @@ func TestOverflowOnce(t *testing.T) {
 		runTopicScript(t, pubsub.New[int](2), "a+ 1 2 3 4 a:2/1 a=full,end", pubsub.Once(), third, pubsub.Disconnect)
 		runTopicScript(t, pubsub.New[int](2), "a+ 2 3 4 5 a=3,full,end a:0/1", pubsub.Once(), third, pubsub.Disconnect)
 
-		topic := pubsub.New[int](4)
+		topic := pubsub.New[int](8) // so that there is always room
 		calls, filtered := 0, 0
 		s := topic.Handle(func(ctx context.Context, v int) error {
 			calls++

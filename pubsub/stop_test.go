@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -514,4 +515,27 @@ func TestStopByContextWhileSubscribing(t *testing.T) {
 		require.Zero(t, s.Missed())
 	}
 	require.Zero(t, topic.Len())
+}
+
+// A subscription that was stopped, and is kept, holds no events.
+func TestStopLetsGoOfEvents(t *testing.T) {
+	for overflow := range pubsub.Overflow(4) {
+		topic := pubsub.New[*[1 << 10]byte](32)
+		s := topic.Subscribe(t.Context(), overflow)
+		var held []weak.Pointer[[1 << 10]byte]
+		for range 32 {
+			v := new([1 << 10]byte)
+			held = append(held, weak.Make(v))
+			require.NoError(t, topic.Publish(t.Context(), v))
+		}
+		for range s.All() {
+			break
+		}
+		for range 32 { // which take their place
+			require.NoError(t, topic.Publish(t.Context(), nil))
+		}
+		requireCollected(t, held, overflow.String())
+		runtime.KeepAlive(topic)
+		runtime.KeepAlive(s)
+	}
 }

@@ -54,6 +54,25 @@ func requireTopicGoroutines(t *testing.T, before int) {
 	require.NotContains(t, stacks, "concert/pubsub.", "goroutines are left")
 }
 
+// requireCollected fails if some of these are still held by something.
+func requireCollected[T any](t *testing.T, held []weak.Pointer[T], what string) {
+	t.Helper()
+	left := 0
+	for range 10 {
+		runtime.GC()
+		left = 0
+		for _, w := range held {
+			if w.Value() != nil {
+				left++
+			}
+		}
+		if left == 0 {
+			return
+		}
+	}
+	require.Zero(t, left, "%s: so many of %d are held", what, len(held))
+}
+
 // topicIgnores is a handler.
 func topicIgnores(context.Context, int) error { return nil }
 
@@ -819,6 +838,7 @@ func TestTopicCloseTwiceAndInside(t *testing.T) {
 		topic.Handle(func(ctx context.Context, v int) error {
 			handled++
 			if v == 0 {
+				time.Sleep(time.Second) // until all are published
 				inside = topic.Close(ctx)
 				time.Sleep(time.Second)
 			}
@@ -826,7 +846,7 @@ func TestTopicCloseTwiceAndInside(t *testing.T) {
 		})
 		requirePublished(t, topic, 0, 1, 2)
 		var wg sync.WaitGroup
-		synctest.Wait()
+		topicLater(time.Second)
 		for range 5 {
 			wg.Go(func() {
 				assert.NoError(t, topic.Close(t.Context()))
@@ -1059,6 +1079,51 @@ func TestTopicReleaseAgainstCancel(t *testing.T) {
 	}
 }
 
+// The same of Close: an event is delivered if, and only if, it is published.
+func TestTopicCloseAgainstCancel(t *testing.T) {
+	for range 1500 {
+		topic := pubsub.New[int](1)
+		s := topic.Subscribe(t.Context())
+		requirePublished(t, topic, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		var errs [3]error
+		wg.Go(func() { errs[1] = topic.Publish(ctx, 1) })
+		wg.Go(func() { errs[2] = topic.Publish(t.Context(), 2) })
+		for range 30 {
+			runtime.Gosched()
+		}
+		cancel()
+		require.NoError(t, topic.Close(t.Context()))
+		wg.Wait()
+		var got []int
+		for v, err := range s.All() {
+			require.NoError(t, err)
+			got = append(got, v)
+		}
+		var want []int
+		for v, err := range errs {
+			if err == nil {
+				want = append(want, v)
+			}
+		}
+		require.Equal(t, want, got)
+	}
+}
+
+// With nothing to wait for, Close does not look at its context.
+func TestTopicCloseWithAnEndedContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	topic := pubsub.New[int](1)
+	topic.Handle(topicIgnores)
+	require.NoError(t, topic.Close(t.Context()))
+	for range 100 { // either may be chosen by chance
+		require.NoError(t, topic.Close(ctx))
+		require.NoError(t, pubsub.New[int](1).Close(ctx))
+	}
+}
+
 // A subscription that has ended costs nothing: it is not in the topic any more.
 func TestTopicForgetsTheEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -1124,43 +1189,241 @@ func TestTopicDoesNotHoldTheEnded(t *testing.T) {
 				cancel()
 				synctest.Wait()
 				require.NotZero(t, held)
-				for range 10 {
-					if runtime.GC(); held.Value() == nil {
-						break
-					}
-				}
-				assert.Nil(t, held.Value(), "%s, %d", kind, overflow)
+				requireCollected(t, []weak.Pointer[pubsub.Subscription[int]]{held}, fmt.Sprintf("%s, %v", kind, overflow))
 				runtime.KeepAlive(topic)
 			})
 		}
 	}
 }
 
-// Publisher and reader, who both wait all the time, always wake each other.
+// Nor by the topic whose publisher had waited for it, and gave up.
+func TestTopicDoesNotHoldWhoHeldUpAPublisher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		topic := pubsub.New[int](1)
+		var held []weak.Pointer[pubsub.Subscription[int]]
+		func() {
+			s := topic.Subscribe(context.Background())
+			held = append(held, weak.Make(s))
+			requirePublished(t, topic, 1)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			require.ErrorIs(t, topic.Publish(ctx, 2), context.DeadlineExceeded)
+			s.Stop()
+		}()
+		requireCollected(t, held, "subscriptions")
+		runtime.KeepAlive(topic)
+	})
+}
+
+// Nor by others with which it was woken.
+func TestTopicDoesNotHoldThoseWokenTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		topic := pubsub.New[int](8)
+		var held []weak.Pointer[pubsub.Subscription[int]]
+		kept := make([]*topicReader, 3)
+		func() {
+			for i := range 30 {
+				if i%10 == 5 {
+					kept[i/10] = newTopicReader(topic.Subscribe(t.Context()))
+					require.Equal(t, "waits", kept[i/10].read())
+					continue
+				}
+				s := topic.Subscribe(context.Background())
+				held = append(held, weak.Make(s))
+				go func() {
+					for range s.All() {
+						break
+					}
+				}()
+				synctest.Wait()
+			}
+		}()
+		requirePublished(t, topic, 1)
+		synctest.Wait()
+		requireCollected(t, held, "subscriptions")
+		require.Equal(t, len(kept), topic.Len())
+		for _, r := range kept {
+			require.Equal(t, "1", r.read())
+			r.Stop()
+			r.leave()
+		}
+	})
+}
+
+// Nor by others that wait for events as it did, in whatever order they leave.
+func TestTopicDoesNotHoldThoseWhoLeftWhileTheyWaited(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {1, 0, 2}, {2, 0, 1}, {0, 2, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			topic := pubsub.New[int](1)
+			var held []weak.Pointer[pubsub.Subscription[int]]
+			var got atomic.Int64
+			keep := func() {
+				topic.Handle(func(context.Context, int) error { got.Add(1); return nil }, pubsub.Once())
+				synctest.Wait()
+			}
+			keep()
+			func() {
+				left := make([]*pubsub.Subscription[int], len(order))
+				for i := range left {
+					left[i] = topic.Handle(topicIgnores)
+					synctest.Wait()
+					held = append(held, weak.Make(left[i]))
+				}
+				keep()
+				for _, i := range order {
+					left[i].Stop()
+				}
+			}()
+			synctest.Wait()
+			requireCollected(t, held, fmt.Sprint(order))
+			requirePublished(t, topic, 1)
+			require.NoError(t, topic.Close(t.Context()))
+			require.EqualValues(t, 2, got.Load(), "they are woken")
+		})
+	}
+}
+
+// Nor by the context of Subscribe, which goes on.
+func TestTopicContextDoesNotHoldTheEnded(t *testing.T) {
+	for name, test := range map[string]func(topic *pubsub.Topic[int], s *pubsub.Subscription[int]){
+		"loop": func(_ *pubsub.Topic[int], s *pubsub.Subscription[int]) {
+			for range s.All() { // to the end
+			}
+		},
+		"channel": func(_ *pubsub.Topic[int], s *pubsub.Subscription[int]) {
+			for range s.C() { // to the end
+			}
+		},
+		"stopped": func(_ *pubsub.Topic[int], s *pubsub.Subscription[int]) { s.Stop() },
+		"closed":  nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var held []weak.Pointer[pubsub.Subscription[int]]
+				for range 10 {
+					func() {
+						topic := pubsub.New[int](1)
+						if test == nil {
+							require.NoError(t, topic.Close(ctx))
+						}
+						s := topic.Subscribe(ctx, pubsub.Once())
+						held = append(held, weak.Make(s))
+						if test != nil {
+							require.NoError(t, topic.Publish(ctx, 1))
+							test(topic, s)
+						}
+					}()
+				}
+				synctest.Wait()
+				requireCollected(t, held, "subscriptions")
+			})
+		})
+	}
+}
+
+// What makes a context for each handler leaves none of them with the topic.
+func TestTopicDoesNotHoldContexts(t *testing.T) {
+	for _, name := range []string{"once", "closed"} {
+		synctest.Test(t, func(t *testing.T) {
+			topic := pubsub.New[int](1)
+			if name == "closed" {
+				require.NoError(t, topic.Close(t.Context()))
+			}
+			const n = 500
+			var before uint64
+			for i := range n + 1 {
+				topic.Handle(topicIgnores, pubsub.Once())
+				if name == "once" {
+					requirePublished(t, topic, i)
+				}
+				if synctest.Wait(); i == 0 {
+					before, _ = busLive()
+				}
+			}
+			after, _ := busLive()
+			assert.Less(t, after, before+n/2, name)
+			runtime.KeepAlive(topic)
+		})
+	}
+}
+
+// A reader that waits holds no events, but for those that the topic has.
+func TestTopicReaderThatWaitsHoldsNoEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		topic := pubsub.New[*[1 << 10]byte](2)
+		s := topic.Subscribe(t.Context())
+		var held []weak.Pointer[[1 << 10]byte]
+		for range 2 {
+			v := new([1 << 10]byte)
+			held = append(held, weak.Make(v))
+			require.NoError(t, topic.Publish(t.Context(), v))
+		}
+		go func() {
+			for range s.All() { // until it is stopped
+			}
+		}()
+		for range 2 { // of what it copies, one takes the place of the first each time
+			synctest.Wait()
+			require.NoError(t, topic.Publish(t.Context(), nil))
+		}
+		synctest.Wait()
+		requireCollected(t, held, "events")
+		s.Stop()
+	})
+}
+
+// A topic may be of longer life than the bubbles in which it is used.
+func TestTopicInSeveralBubbles(t *testing.T) {
+	topic := pubsub.New[int](1)
+	for range 3 {
+		synctest.Test(t, func(t *testing.T) {
+			s := topic.Subscribe(t.Context())
+			time.AfterFunc(time.Second, s.Stop)
+			start := time.Now()
+			requirePublished(t, topic, 1, 2)
+			require.Equal(t, time.Second, time.Since(start), "it had to wait")
+		})
+	}
+}
+
+// Publishers and readers, who all wait all the time, always wake each other.
 func TestTopicLosesNoWakeUp(t *testing.T) {
 	n := 100_000
 	if testing.Short() || topicUnderRace() {
 		n = 10_000
 	}
-	for _, readers := range []int{1, 2} {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, test := range []struct{ publishers, readers int }{{1, 1}, {1, 2}, {3, 1}, {3, 2}} {
 		topic := pubsub.New[int](1)
-		counts := make([]int, readers)
-		var wg sync.WaitGroup
+		counts := make([]int, test.readers)
+		var reading, publishing sync.WaitGroup
 		for i := range counts {
 			s := topic.Subscribe(t.Context())
-			wg.Go(func() {
+			reading.Go(func() {
 				for range s.All() {
 					counts[i]++
 				}
 			})
 		}
-		for i := range n {
-			requirePublished(t, topic, i)
+		each := n / test.publishers / test.publishers
+		for range test.publishers {
+			publishing.Go(func() {
+				for i := range each {
+					if !assert.NoError(t, topic.Publish(ctx, i)) {
+						return
+					}
+				}
+			})
 		}
+		publishing.Wait()
+		require.False(t, t.Failed(), "it is stuck")
 		require.NoError(t, topic.Close(t.Context()))
-		wg.Wait()
+		reading.Wait()
 		for _, got := range counts {
-			require.Equal(t, n, got)
+			require.Equal(t, test.publishers*each, got)
 		}
 	}
 }
@@ -1182,7 +1445,16 @@ func TestTopicPanics(t *testing.T) {
 		"all of handler":  func() { topic.Handle(topicIgnores).All() },
 		"c of handler":    func() { topic.Handle(topicIgnores).C() },
 		"all of channel":  func() { s := topic.Subscribe(t.Context()); s.C(); s.All() },
-		"after its end":   func() { s := topic.Handle(topicIgnores); s.Stop(); s.All() },
+		"all, then c": func() {
+			s := topic.Subscribe(t.Context())
+			all := s.All()
+			s.C()
+			s.Stop()
+			for range all {
+				assert.Fail(t, "it has a channel")
+			}
+		},
+		"after its end": func() { s := topic.Handle(topicIgnores); s.Stop(); s.All() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {
