@@ -33,6 +33,8 @@ type Topic[T any] struct {
 	// whether what they have copied is still in it; it is not kept for others.
 	head atomic.Uint64
 
+	_ [64]byte // readers look at what is above for each event, publishers write what is below
+
 	mu       sync.Mutex // guards the fields below
 	closed   bool
 	drained  chan struct{} // closed when the Topic is, and no handler is left
