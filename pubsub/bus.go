@@ -149,8 +149,7 @@ func (b *Bus[T]) acquire(pattern string) (*node[T], error) {
 	n := b.patterns.grow(pattern)
 	n.users++
 	if n.topic == nil {
-		n.topic = newTopic[Message[T]]("NewBus", b.capacity, b.opts)
-		n.topic.account = &b.account
+		n.topic = newTopic[Message[T]]("NewBus", &b.account, b.capacity, b.opts)
 		n.topic.unused = func() { b.prune(n) }
 	}
 	return n, nil

@@ -13,7 +13,7 @@ import (
 
 // run calls the handler with events until the subscription ends.
 func (s *Subscription[T]) run() {
-	s.goroutine.Store(goroutineID())
+	s.goroutine.Store(goroutineID()) // before it reads anything: others may wait for it then
 	returned := false
 	defer func() {
 		if returned {
@@ -84,7 +84,7 @@ func (s *Subscription[T]) exit() {
 	}
 }
 
-// A handlerContext is what a handler is called with. It has a value for the
+// A handlerContext is what handlers are called with. It has a value for the
 // account of its Topic or Bus.
 type handlerContext struct {
 	context.Context //nolint:containedctx // it is one

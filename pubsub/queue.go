@@ -122,10 +122,10 @@ func (p *parking[T]) add(s *Subscription[T]) {
 	p.first = s
 }
 
-// remove takes s out, and reports false if it is not in.
-func (p *parking[T]) remove(s *Subscription[T]) bool {
+// remove takes s out, if it is in.
+func (p *parking[T]) remove(s *Subscription[T]) {
 	if s.place.turn != p.turn+1 {
-		return false
+		return
 	}
 	if s.place.prev == nil {
 		p.first = s.place.next
@@ -136,7 +136,6 @@ func (p *parking[T]) remove(s *Subscription[T]) bool {
 		s.place.next.place.prev = s.place.prev
 	}
 	s.place = place[T]{}
-	return true
 }
 
 func (p *parking[T]) take() *Subscription[T] {

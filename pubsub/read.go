@@ -14,9 +14,11 @@ const patience = 4
 func (s *Subscription[T]) read() (v T, missed uint64, ok bool) {
 	for {
 		if s.next == len(s.batch) {
+			s.reading.Store(false)
 			if missed, ok = s.fetch(); missed > 0 || !ok {
 				return v, missed, ok
 			}
+			s.reading.Store(true)
 		}
 		at := s.cursor.Load()
 		if at == gone || !s.cursor.CompareAndSwap(at, at+1) {
@@ -117,10 +119,9 @@ func (s *Subscription[T]) notify() {
 }
 
 // end ends the subscription, and, if stop is set, the context of the call of
-// its handler. It does nothing if it has ended. It reports whether the reader
-// was asleep, and so whether no call runs.
-func (s *Subscription[T]) end(err error, stop bool) (idle bool) {
-	return s.finish(stop, func(at uint64) {
+// its handler. It does nothing if it has ended.
+func (s *Subscription[T]) end(err error, stop bool) {
+	s.finish(stop, func(at uint64) {
 		s.err = cmp.Or(s.err, err)
 		if s.group != nil { // it was added before its context ended
 			s.missed += s.lag(at)
@@ -141,10 +142,9 @@ func (s *Subscription[T]) abandon() {
 	}
 }
 
-// finish ends the subscription, calls note with the cursor and mu held, and
-// does what has to be done when there is one less. It reports whether the
-// reader was asleep.
-func (s *Subscription[T]) finish(stop bool, note func(at uint64)) (idle bool) {
+// finish ends the subscription, calls note with the cursor and mu held, and does
+// what has to be done when there is one less.
+func (s *Subscription[T]) finish(stop bool, note func(at uint64)) {
 	t := s.topic
 	t.mu.Lock()
 	at := s.cursor.Swap(gone)
@@ -160,7 +160,7 @@ func (s *Subscription[T]) finish(stop bool, note func(at uint64)) (idle bool) {
 	if t.gating.Load() == s {
 		t.gating.Store(nil) // admit looks for another one
 	}
-	idle = t.parked.remove(s)
+	t.parked.remove(s)
 	granted, parked := t.admit()
 	cancel, unwatch := s.cancel, s.unwatch
 	t.mu.Unlock()
@@ -177,5 +177,4 @@ func (s *Subscription[T]) finish(stop bool, note func(at uint64)) (idle bool) {
 	if t.unused != nil {
 		t.unused()
 	}
-	return idle
 }

@@ -31,6 +31,10 @@ type Subscription[T any] struct {
 	cursor    atomic.Uint64
 	goroutine atomic.Uint64 // the number of that which calls handle, or 0
 
+	// reading is set while there are copied events, before the first is read: who
+	// has set the cursor to gone, and finds it not set, knows that no call runs.
+	reading atomic.Bool
+
 	// Of the reader alone: copies of events, the next of which is that at the
 	// cursor.
 	batch []T
@@ -119,9 +123,8 @@ func (t *Topic[T]) subscription(opts []SubOption) *Subscription[T] {
 
 // begin makes what the goroutine that calls h needs.
 func (s *Subscription[T]) begin(parent context.Context, h Handler[T]) {
-	ctx, cancel := context.WithCancel(parent)
 	s.handle, s.done = h, make(chan struct{})
-	s.ctx, s.cancel = handlerContext{ctx, s.topic.account}, cancel
+	s.ctx, s.cancel = context.WithCancel(parent)
 }
 
 // add reports whether s gets events.
@@ -268,11 +271,11 @@ func (s *Subscription[T]) send(ctx context.Context, v T) error { //nolint:unpara
 // (A call that waits for another goroutine, which calls Stop, waits for
 // itself.) What was not read is lost. Stop may be called again.
 func (s *Subscription[T]) Stop() {
-	idle := s.end(nil, true)
+	s.end(nil, true)
 	s.topic.mu.Lock()
 	done := s.done
 	s.topic.mu.Unlock()
-	if !idle && done != nil {
+	if done != nil && s.reading.Load() {
 		join(done, &s.goroutine)
 	}
 }

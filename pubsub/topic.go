@@ -56,14 +56,12 @@ type Topic[T any] struct {
 // What the last capacity events refer to is held until others take their place,
 // and by a reader up to 64 that it has copied.
 func New[T any](capacity int, opts ...TopicOption) *Topic[T] {
-	t := newTopic[T]("New", capacity, opts)
-	t.account = &account{}
-	return t
+	return newTopic[T]("New", &account{}, capacity, opts)
 }
 
-func newTopic[T any](name string, capacity int, opts []TopicOption) *Topic[T] {
+func newTopic[T any](name string, a *account, capacity int, opts []TopicOption) *Topic[T] {
 	mustCapacity(name, capacity)
-	t := &Topic[T]{capacity: uint64(capacity), limit: math.MaxUint64, drained: make(chan struct{})}
+	t := &Topic[T]{account: a, capacity: uint64(capacity), limit: math.MaxUint64, drained: make(chan struct{})}
 	for _, o := range opts {
 		t.replay = max(t.replay, uint64(o.replay))
 		if o.slow != nil {
@@ -74,7 +72,8 @@ func newTopic[T any](name string, capacity int, opts []TopicOption) *Topic[T] {
 		panic("pubsub: Replay of more than the capacity")
 	}
 	t.ring.size = capacity
-	t.ctx, t.cancel = context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
+	t.ctx, t.cancel = handlerContext{ctx, a}, cancel
 	return t
 }
 
