@@ -174,7 +174,11 @@ func TestService_waitsOnlyForSoLong(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), drainTime)
 		defer cancel()
 		require.ErrorIs(t, s.close(ctx), context.DeadlineExceeded)
-		require.ErrorIs(t, s.close(t.Context()), context.Canceled, "of the mail that was under way")
+		err := s.close(t.Context())
+		require.ErrorContains(t, err, "mail: context deadline exceeded", "that was under way")
+		lagged, ok := errors.AsType[*pubsub.LaggedError](err)
+		require.True(t, ok, "those that were not")
+		assert.EqualValues(t, queue, lagged.Missed)
 	})
 }
 
