@@ -49,7 +49,7 @@ func gather[T any](h *hub[T], b *batch[T], maxWait time.Duration, yield func([]T
 	overdue := false // it only takes what was there when the timer had fired
 	for wanted := true; wanted; {
 		if h.exhausted() && (overdue || fired(timer)) {
-			if overdue || !h.refill() {
+			if overdue || !h.refillSoon() {
 				overdue = false
 				wanted = b.flush(yield)
 				continue

@@ -292,6 +292,17 @@ func (h *hub[T]) refill() bool {
 	return false
 }
 
+// refillSoon is refill, but gives the producers a chance to put something in.
+func (h *hub[T]) refillSoon() bool {
+	for range patience {
+		if h.refill() {
+			return true
+		}
+		runtime.Gosched()
+	}
+	return h.refill()
+}
+
 // over reports whether there will be nothing more.
 func (h *hub[T]) over() bool {
 	if h.open.Load() > 0 && len(h.lanes) > 1 {
