@@ -269,7 +269,8 @@ func (s *Subscription[T]) send(ctx context.Context, v T) error { //nolint:unpara
 // more, and no call runs; it waits for one that does, but not in that very
 // call, and not for one that waits itself, in Stop, for the call that it is in.
 // (A call that waits for another goroutine, which calls Stop, waits for
-// itself.) What was not read is lost. Stop may be called again.
+// itself.) Its goroutine ends then, or a moment later. What was not read is
+// lost. Stop may be called again.
 func (s *Subscription[T]) Stop() {
 	s.end(nil, true)
 	s.topic.mu.Lock()
